@@ -1,0 +1,1 @@
+"""Workloads, runner, comparison: `python -m jaxrec.bench`."""

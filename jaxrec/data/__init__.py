@@ -1,0 +1,1 @@
+"""Raw files to Interactions to filters to splits to a prepared dataset. Knows no model."""

@@ -1,0 +1,63 @@
+"""A prepared dataset: what training, evaluation and serving read."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+
+from jaxrec.data.interactions import IdMap, Interactions
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """Three disjoint parts over one pair of id maps, with where they came from.
+
+    sha256 covers content and recipe. provenance is JSON: source files and hashes, each step with counts before and
+    after, rows skipped, the leakage report. item_text: one string an item, "" where there is none, or None where
+    the source has no text at all.
+    """
+
+    name: str
+    source: Literal["path", "sample"]
+    train: Interactions
+    valid: Interactions
+    test: Interactions
+    sha256: str
+    provenance: dict[str, Any]
+    item_text: tuple[str, ...] | None = None
+
+    @property
+    def users(self) -> IdMap:
+        """Raw user ids."""
+        return self.train.users
+
+    @property
+    def items(self) -> IdMap:
+        """Raw item ids."""
+        return self.train.items
+
+    @property
+    def num_users(self) -> int:
+        """Number of users in the id map."""
+        return len(self.train.users)
+
+    @property
+    def num_items(self) -> int:
+        """Size of the catalogue; items that training never saw are in it."""
+        return len(self.train.items)
+
+    @property
+    def num_unseen_items(self) -> int:
+        """Items of the catalogue without a training interaction."""
+        return self.num_items - len(np.unique(self.train.item_ids))
+
+
+def positives_csr(part: Interactions, num_users: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each user's items, sorted and without repeats: (indptr [num_users+1] int32, item_ids [n] int32)."""
+    keys = np.unique(part.user_ids.astype(np.int64) * (len(part.items) + 1) + part.item_ids)
+    users, items = np.divmod(keys, len(part.items) + 1)
+    indptr = np.zeros(num_users + 1, np.int32)
+    np.cumsum(np.bincount(users, minlength=num_users), out=indptr[1:])
+    return indptr, items.astype(np.int32)

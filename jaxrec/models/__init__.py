@@ -1,0 +1,1 @@
+"""One published model a file, and an explicit registry of them."""

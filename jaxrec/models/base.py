@@ -1,0 +1,73 @@
+"""The contract between a model and the trainer, the evaluator and the server: all that they know of it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import flax.struct
+import jax
+
+from jaxrec.data.batch import Batch
+
+Params = Any
+Extra = Any
+Encoded = Any
+
+
+@flax.struct.dataclass
+class Context:
+    """Dense state that every step reads and none changes; always an argument of a compiled function.
+
+    graph: jaxrec.nn.graph.Graph of the training part, or None. user_text, item_text: [U, T], [I, T] float32 or
+    None; the masks [U], [I] bool say which rows are real. item_counts: [I] int32 training interactions.
+    mesh is static: the devices that propagation may use by itself (jaxrec.nn.propagation), None on one device.
+    """
+
+    graph: Any = None
+    user_text: jax.Array | None = None
+    item_text: jax.Array | None = None
+    user_text_mask: jax.Array | None = None
+    item_text_mask: jax.Array | None = None
+    item_counts: jax.Array | None = None
+    mesh: jax.sharding.Mesh | None = flax.struct.field(pytree_node=False, default=None)
+
+
+@flax.struct.dataclass
+class LossOutput:
+    """Total loss, its named parts (all logged) and the state that is not a parameter (an EMA teacher, say)."""
+
+    total: jax.Array
+    parts: dict[str, jax.Array]
+    extra: Extra
+
+
+@flax.struct.dataclass
+class ItemVectors:
+    """vectors: [I, D] float32; bias: [I] float32."""
+
+    vectors: jax.Array
+    bias: jax.Array
+
+
+class Model(Protocol):
+    """score(user, item) = max over K of <user vector, item vector> + bias; one evaluator serves all."""
+
+    def init(self, rng: jax.Array, ctx: Context) -> tuple[Params, Extra]:
+        """Nested dict of parameters, and the first extra state ({} where there is none)."""
+        ...
+
+    def loss(self, params: Params, extra: Extra, batch: Batch, ctx: Context, rng: jax.Array) -> LossOutput:
+        """Loss of one batch, masked rows left out."""
+        ...
+
+    def encode(self, params: Params, ctx: Context) -> Encoded:
+        """What is computed once per evaluation: propagation, item towers."""
+        ...
+
+    def user_vectors(self, encoded: Encoded, batch: Batch) -> jax.Array:
+        """[B, K, D] float32; K interests, 1 for most models."""
+        ...
+
+    def item_vectors(self, encoded: Encoded) -> ItemVectors:
+        """Vectors and bias of the whole catalogue."""
+        ...
