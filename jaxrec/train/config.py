@@ -46,7 +46,9 @@ class TrainConfig:
     checkpoint_every_seconds: float = dataclasses.field(default=60.0, metadata={"hash": False})
     """Time between two checkpoints; what a killed run loses at most."""
     log_every: int = dataclasses.field(default=100, metadata={"hash": False})
-    """Steps between two training lines in metrics.jsonl and on the progress display."""
+    """Steps between two training lines in metrics.jsonl."""
+    tensorboard: bool = dataclasses.field(default=False, metadata={"hash": False})
+    """Write TensorBoard files too (needs the `track` extra)."""
 
 
 @dataclasses.dataclass(frozen=True)

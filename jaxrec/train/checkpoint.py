@@ -1,0 +1,138 @@
+"""Checkpoints: complete or not there at all, verified before they are believed.
+
+A checkpoint is a folder `<step>` with Orbax arrays, `meta.json` and `files.json`, the size and checksum of every file.
+It is written beside its place and renamed into it, so that a killed process leaves no half of one. Kept are the last two and
+the best.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import shutil
+import zlib
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from jaxrec.errors import UserError
+
+SCHEMA = 1
+
+
+class DamagedCheckpointError(Exception):
+    """A checkpoint that differs from what was written; the message names the file."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """State and meta data of one checkpoint, and what was wrong with newer ones."""
+
+    state: Any
+    meta: dict[str, Any]
+    step: int
+    damaged: tuple[str, ...] = ()
+
+
+class Checkpoints:
+    """The checkpoints of one run folder."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder.absolute()
+
+    def steps(self) -> list[int]:
+        """Steps of the checkpoints that are there, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
+
+    def save(self, step: int, state: Any, meta: dict[str, Any], best_step: int | None) -> None:
+        """Write one checkpoint, then drop those that are neither among the last two nor the best."""
+        target = self.folder / str(step)
+        if not target.exists():
+            partial = self.folder / f"{step}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with ocp.StandardCheckpointer() as checkpointer:
+                    checkpointer.save(partial / "state", state)
+                    checkpointer.wait_until_finished()
+                (partial / "meta.json").write_text(json.dumps({"schema": SCHEMA, **meta}))
+                (partial / "files.json").write_text(json.dumps(_checksums(partial)))
+                partial.rename(target)
+            except OSError as error:
+                raise UserError(
+                    f"{self.folder}: cannot write a checkpoint: {error.strerror or error}"
+                ) from error
+        kept = {*self.steps()[-2:], step, best_step}
+        for old in self.steps():
+            if old not in kept:
+                shutil.rmtree(self.folder / str(old), ignore_errors=True)
+        for leftover in self.folder.glob("*.partial"):  # of a process that was killed while it saved
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def restore_latest(self, abstract: Any) -> Restored | None:
+        """Newest checkpoint that is whole, or None where there is none.
+
+        abstract: tree of jax.ShapeDtypeStruct with the shardings of the current mesh, which may differ from the
+        one that wrote the checkpoint.
+        """
+        damaged: list[str] = []
+        for step in reversed(self.steps()):
+            try:
+                restored = self.restore(step, abstract)
+            except DamagedCheckpointError as error:
+                damaged.append(str(error))
+                continue
+            return dataclasses.replace(restored, damaged=tuple(damaged))
+        if damaged:
+            raise UserError(
+                f"{self.folder}: no checkpoint is whole ({'; '.join(damaged)}); remove the folder to start anew"
+            )
+        return None
+
+    def restore(self, step: int, abstract: Any) -> Restored:
+        """The checkpoint of one step, as written."""
+        folder = self.folder / str(step)
+        self.verify(step)
+        with ocp.StandardCheckpointer() as checkpointer:
+            state = checkpointer.restore(folder / "state", abstract)
+        # Restored arrays may share host memory with the reader; a copy of their own is safe to donate.
+        state = jax.tree.map(lambda leaf: leaf.copy(), state)
+        return Restored(state, json.loads((folder / "meta.json").read_text()), step)
+
+    def meta(self, step: int) -> dict[str, Any]:
+        """Meta data of one checkpoint."""
+        self.verify(step)
+        return json.loads((self.folder / str(step) / "meta.json").read_text())
+
+    def verify(self, step: int) -> None:
+        """Raise DamagedCheckpointError, naming the file, unless every file is as it was written."""
+        folder = self.folder / str(step)
+        try:
+            written = json.loads((folder / "files.json").read_text())
+            found = _checksums(folder)
+        except (OSError, ValueError) as error:
+            raise DamagedCheckpointError(f"checkpoint {step}: files.json cannot be read ({error})") from error
+        for name, expected in written.items():
+            if found.get(name) != expected:
+                state = "is missing" if name not in found else "differs from what was written"
+                raise DamagedCheckpointError(f"checkpoint {step}: {name} {state}")
+
+    def discard_after(self, step: int) -> None:
+        """Remove checkpoints newer than a step (the damaged ones that a resume passed over)."""
+        for newer in self.steps():
+            if newer > step:
+                shutil.rmtree(self.folder / str(newer), ignore_errors=True)
+
+
+def _checksums(folder: pathlib.Path) -> dict[str, list[int]]:
+    """Size and CRC-32 of every file below a folder but files.json itself."""
+    sums = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != "files.json":
+            data = path.read_bytes()
+            sums[path.relative_to(folder).as_posix()] = [len(data), zlib.crc32(data)]
+    return sums

@@ -1,0 +1,164 @@
+"""Where a training step gets its pairs: from the device, or from blocks streamed by the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+import optax
+
+from jaxrec.data.blocks import TripleBlocks
+from jaxrec.data.dataset import Dataset, positives_csr
+from jaxrec.errors import UserError
+from jaxrec.models.base import Context, Model
+from jaxrec.train.config import TrainConfig
+from jaxrec.train.state import TrainState
+from jaxrec.train.step import PairData, Progress, make_block_loop, make_device_loop, steps_per_epoch
+
+Call = Callable[[TrainState, int], tuple[TrainState, Progress]]
+Place = Callable[[Any], Any]
+
+
+class TrainingInput(Protocol):
+    """What the loop knows of its input. Every batch is a function of (seed, step)."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that cover every training pair once."""
+        ...
+
+    def examples(self, step: int, steps: int) -> int:
+        """Training pairs in the given steps of one epoch, padding not counted."""
+        ...
+
+    def compile(
+        self,
+        model: Model,
+        optimizer: optax.GradientTransformation,
+        seed: int,
+        state: TrainState,
+        ctx: Context,
+        state_shardings: Any,
+        place: Place,
+    ) -> Call:
+        """A compiled call (state, number of steps) -> (state, progress); the state is donated."""
+        ...
+
+
+def _examples(num_pairs: int, batch_size: int, step: int, steps: int) -> int:
+    within = step % steps_per_epoch(num_pairs, batch_size)
+    return min((within + steps) * batch_size, num_pairs) - within * batch_size
+
+
+def _num_steps(steps: int, place: Place) -> jax.Array:
+    return place(np.asarray(steps, np.int32))
+
+
+class DeviceInput:
+    """Pairs and positives live on the device and are sampled there: no host round trip."""
+
+    def __init__(
+        self, pairs: tuple[np.ndarray, np.ndarray], positives: tuple[np.ndarray, np.ndarray], batch_size: int
+    ):
+        self._pairs, self._positives, self._batch_size = pairs, positives, batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that cover every training pair once."""
+        return steps_per_epoch(len(self._pairs[0]), self._batch_size)
+
+    def examples(self, step: int, steps: int) -> int:
+        """Training pairs in the given steps of one epoch."""
+        return _examples(len(self._pairs[0]), self._batch_size, step, steps)
+
+    def compile(self, model, optimizer, seed, state, ctx, state_shardings, place) -> Call:  # noqa: ANN001
+        """See TrainingInput."""
+        data = place(PairData(*self._pairs, *self._positives))
+        run = make_device_loop(model, optimizer, self._batch_size, seed)
+        jitted = jax.jit(run, donate_argnums=0, out_shardings=(state_shardings, None))
+        compiled = jitted.lower(state, _num_steps(1, place), data, ctx).compile()
+        return lambda state, steps: compiled(state, _num_steps(steps, place), data, ctx)
+
+
+class BlockInput:
+    """Pairs stay on the host (or on disk) and arrive in blocks of batches, negatives drawn on the host."""
+
+    def __init__(self, blocks: TripleBlocks, num_pairs: int, batch_size: int):
+        self._blocks, self._num_pairs, self._batch_size = blocks, num_pairs, batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that cover every training pair once."""
+        return steps_per_epoch(self._num_pairs, self._batch_size)
+
+    def examples(self, step: int, steps: int) -> int:
+        """Training pairs in the given steps of one epoch."""
+        return _examples(self._num_pairs, self._batch_size, step, steps)
+
+    def compile(self, model, optimizer, seed, state, ctx, state_shardings, place) -> Call:  # noqa: ANN001
+        """See TrainingInput."""
+        run = make_block_loop(model, optimizer, seed)
+        jitted = jax.jit(run, donate_argnums=0, out_shardings=(state_shardings, None))
+        stream = _BlockStream(self._blocks, int(state.step), place)
+        compiled = jitted.lower(state, _num_steps(1, place), stream.peek(), ctx).compile()
+
+        def call(state: TrainState, steps: int) -> tuple[TrainState, Progress]:
+            block, available = stream.take(steps)
+            return compiled(state, _num_steps(available, place), block, ctx)
+
+        return call
+
+
+class _BlockStream:
+    """Hands out the batches of streamed blocks in order, never more than one block at a time."""
+
+    def __init__(self, blocks: TripleBlocks, first_step: int, place: Place) -> None:
+        self._iterator: Iterator[dict[str, Any]] = blocks.iterate(first_step)
+        self._place = place
+        self._block: dict[str, np.ndarray] | None = None
+        self._used = self._steps = 0
+
+    def _load(self) -> dict[str, np.ndarray]:
+        if self._block is None or self._used == self._steps:
+            block = dict(next(self._iterator))
+            self._steps, self._used = int(block.pop("num_steps")), 0
+            block.pop("first_step")
+            self._block = block
+        return self._block
+
+    def peek(self) -> dict[str, jax.Array]:
+        """A block with the shapes of every other."""
+        return self._place(self._load())
+
+    def take(self, steps: int) -> tuple[dict[str, jax.Array], int]:
+        """A block whose first batches are the next ones, and how many of at most `steps` it holds."""
+        block = self._load()
+        count = min(steps, self._steps - self._used)
+        moved = {name: np.roll(values, -self._used, axis=0) for name, values in block.items()}
+        self._used += count
+        return self._place(moved), count
+
+
+def make_input(
+    dataset: Dataset, config: TrainConfig, seed: int, notice: Callable[[str], None]
+) -> TrainingInput:
+    """The input that config.input asks for; `auto` streams what exceeds the device budget."""
+    train = dataset.train
+    positives = positives_csr(train, dataset.num_users)
+    full = np.diff(positives[0]) == dataset.num_items
+    rows = np.flatnonzero(~full[train.user_ids])
+    if len(rows) < len(train):
+        notice(
+            f"{int(full.sum())} users have every item of the catalogue: no negative exists, so they are not trained on"
+        )
+    if not len(rows):
+        raise UserError("data: every user has every item of the catalogue, so there is nothing to rank")
+    pairs = (train.user_ids[rows], train.item_ids[rows])
+    megabytes = sum(column.nbytes for column in (*pairs, *positives)) / 2**20
+    if config.input == "blocks" or (config.input == "auto" and megabytes > config.device_budget_mb):
+        block_steps = max(1, min(64, steps_per_epoch(len(rows), config.batch_size)))
+        blocks = TripleBlocks(*pairs, *positives, dataset.num_items, config.batch_size, block_steps, seed)
+        return BlockInput(blocks, len(rows), config.batch_size)
+    return DeviceInput(pairs, positives, config.batch_size)

@@ -1,0 +1,160 @@
+"""One compiled call that runs many training steps.
+
+The number of steps is an argument of the compiled loop, so a run compiles once however its steps are divided, and
+every step computes the same numbers in whichever call it falls: this is what makes a resumed run bit-exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from jaxrec.data.batch import Batch
+from jaxrec.models.base import Context, Model
+from jaxrec.nn.negative_sampling import sample_negatives
+from jaxrec.train.state import TrainState
+
+# Streams of randomness, apart from each other and from the initialisation (jax.random.key(seed) itself).
+_ORDER, _NEGATIVES, _MODEL = 1, 2, 3
+
+
+@flax.struct.dataclass
+class PairData:
+    """Training pairs on the device. user_ids, item_ids: [E] int32. indptr [U+1], items [P] int32: the positives
+    of every user, sorted, from which negatives are told."""
+
+    user_ids: jax.Array
+    item_ids: jax.Array
+    indptr: jax.Array
+    items: jax.Array
+
+
+@flax.struct.dataclass
+class Progress:
+    """What a call reports. sums: loss parts added over its steps. steps: int32 steps done. bad_step: the first step
+    with a loss that is not finite, or -1; bad_parts: the loss parts of that step."""
+
+    sums: dict[str, jax.Array]
+    steps: jax.Array
+    bad_step: jax.Array
+    bad_parts: dict[str, jax.Array]
+
+
+def steps_per_epoch(num_pairs: int, batch_size: int) -> int:
+    """Batches that cover every training pair once; the last is padded and masked."""
+    return -(-num_pairs // batch_size)
+
+
+def make_update(
+    model: Model, optimizer: optax.GradientTransformation, seed: int
+) -> Callable[[TrainState, Batch, Context], tuple[TrainState, dict[str, jax.Array]]]:
+    """One step: loss, gradient, optimiser, extra state."""
+
+    def update(state: TrainState, batch: Batch, ctx: Context) -> tuple[TrainState, dict[str, jax.Array]]:
+        rng = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _MODEL), state.step)
+
+        def objective(params: Any) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
+            output = model.loss(params, state.extra, batch, ctx, rng)
+            return output.total, (output.parts, output.extra)
+
+        (total, (parts, extra)), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(state.step + 1, params, opt_state, extra), {"loss": total, **parts}
+
+    return update
+
+
+def _run(
+    update: Callable[[TrainState, Batch, Context], tuple[TrainState, dict[str, jax.Array]]],
+    state: TrainState,
+    num_steps: jax.Array,
+    batch_at: Callable[[jax.Array], Batch],
+    ctx: Context,
+) -> tuple[TrainState, Progress]:
+    """Run num_steps steps, or up to the first loss that is not finite. batch_at takes the index within the call."""
+    shapes = jax.eval_shape(lambda: update(state, batch_at(jnp.int32(0)), ctx)[1])
+    zeros = {name: jnp.zeros((), part.dtype) for name, part in shapes.items()}
+
+    def unfinished(carry: tuple[TrainState, Progress]) -> jax.Array:
+        return (carry[1].steps < num_steps) & (carry[1].bad_step < 0)
+
+    def body(carry: tuple[TrainState, Progress]) -> tuple[TrainState, Progress]:
+        state, progress = carry
+        next_state, parts = update(state, batch_at(progress.steps), ctx)
+        finite = jnp.all(jnp.stack([jnp.isfinite(part) for part in parts.values()]))
+        return next_state, Progress(
+            sums={name: progress.sums[name] + part for name, part in parts.items()},
+            steps=progress.steps + 1,
+            bad_step=jnp.where(finite, -1, state.step),
+            bad_parts=parts,
+        )
+
+    first = Progress(
+        sums=zeros, steps=jnp.zeros((), jnp.int32), bad_step=jnp.full((), -1, jnp.int32), bad_parts=zeros
+    )
+    return lax.while_loop(unfinished, body, (state, first))
+
+
+def make_device_loop(
+    model: Model, optimizer: optax.GradientTransformation, batch_size: int, seed: int
+) -> Callable[[TrainState, jax.Array, PairData, Context], tuple[TrainState, Progress]]:
+    """Loop over pairs that live on the device: shuffled anew every epoch, negatives drawn on the device.
+
+    A call must not cross the end of an epoch: the order is drawn once per call, from (seed, epoch).
+    """
+    update = make_update(model, optimizer, seed)
+
+    def run(
+        state: TrainState, num_steps: jax.Array, data: PairData, ctx: Context
+    ) -> tuple[TrainState, Progress]:
+        num_pairs = data.user_ids.shape[0]
+        num_items = ctx.item_counts.shape[0]  # type: ignore[union-attr]
+        per_epoch = steps_per_epoch(num_pairs, batch_size)
+        key = jax.random.key(seed)
+        first_step = state.step
+        epoch, within = first_step // per_epoch, first_step % per_epoch
+        order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, _ORDER), epoch), num_pairs)
+        order = jnp.pad(order, (0, per_epoch * batch_size - num_pairs))
+
+        def batch_at(index: jax.Array) -> Batch:
+            start = (within + index) * batch_size
+            pairs = lax.dynamic_slice(order, (start,), (batch_size,))
+            users = data.user_ids[pairs]
+            rng = jax.random.fold_in(jax.random.fold_in(key, _NEGATIVES), first_step + index)
+            return {
+                "user_ids": users,
+                "item_ids": data.item_ids[pairs],
+                "negative_item_ids": sample_negatives(rng, users, data.indptr, data.items, num_items),
+                "mask": start + jnp.arange(batch_size) < num_pairs,
+            }
+
+        return _run(update, state, num_steps, batch_at, ctx)
+
+    return run
+
+
+def make_block_loop(
+    model: Model, optimizer: optax.GradientTransformation, seed: int
+) -> Callable[[TrainState, jax.Array, Batch, Context], tuple[TrainState, Progress]]:
+    """Loop over one streamed block: every key holds [K, B], of which the first num_steps batches are used."""
+    update = make_update(model, optimizer, seed)
+
+    def run(
+        state: TrainState, num_steps: jax.Array, block: Batch, ctx: Context
+    ) -> tuple[TrainState, Progress]:
+        def batch_at(index: jax.Array) -> Batch:
+            return {
+                name: lax.dynamic_index_in_dim(values, index, keepdims=False)
+                for name, values in block.items()
+            }
+
+        return _run(update, state, num_steps, batch_at, ctx)
+
+    return run
