@@ -1,8 +1,8 @@
 """Checkpoints: complete or not there at all, verified before they are believed.
 
 A checkpoint is a folder `<step>` with Orbax arrays, `meta.json` and `files.json`, the size and checksum of every file.
-It is written beside its place and renamed into it, so that a killed process leaves no half of one. Kept are the last two and
-the best.
+It is written beside its place and renamed into it, so that a killed process leaves no half of one. Kept are the
+last two and the best.
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ class Checkpoints:
                 (partial / "files.json").write_text(json.dumps(_checksums(partial)))
                 partial.rename(target)
             except OSError as error:
-                raise UserError(
-                    f"{self.folder}: cannot write a checkpoint: {error.strerror or error}"
-                ) from error
+                raise UserError(f"{self.folder}: cannot write a checkpoint: {error.strerror or error}") from error
         kept = {*self.steps()[-2:], step, best_step}
         for old in self.steps():
             if old not in kept:

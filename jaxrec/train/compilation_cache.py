@@ -1,8 +1,8 @@
 """The persistent compilation cache, kept safe from processes that were killed while writing to it.
 
 JAX writes a cache entry in place. A process killed in the middle leaves half of one under the final name, which every
-later run would trip over. So each process leaves a marker while it runs; whoever finds the marker of a dead process removes the
-entries written since that marker. An entry too many is only compiled again.
+later run would trip over. So each process leaves a marker while it runs; whoever finds the marker of a dead process
+removes the entries written since that marker. An entry too many is only compiled again.
 """
 
 from __future__ import annotations

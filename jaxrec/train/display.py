@@ -39,16 +39,12 @@ class TrainingDisplay:
         """Mean loss parts of the last steps."""
         losses = " ".join(f"{name} {value:.4f}" for name, value in parts.items())
         status = f"{losses}  {examples_per_second:,.0f} examples/s"
-        self._progress.update(
-            self._task, completed=step, description=f"epoch {epoch}/{self._epochs}", status=status
-        )
+        self._progress.update(self._task, completed=step, description=f"epoch {epoch}/{self._epochs}", status=status)
         if not self._console.is_terminal and time.monotonic() - self._last_line >= 30:
             self._last_line = time.monotonic()
             self._console.print(f"epoch {epoch}/{self._epochs}  {status}", highlight=False)
 
-    def evaluation(
-        self, epoch: int, monitor: str, value: float, best: float, since_best: int, patience: int
-    ) -> None:
+    def evaluation(self, epoch: int, monitor: str, value: float, best: float, since_best: int, patience: int) -> None:
         """The monitored metric of one validation."""
         note = (
             "best so far"

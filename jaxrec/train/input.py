@@ -59,9 +59,7 @@ def _num_steps(steps: int, place: Place) -> jax.Array:
 class DeviceInput:
     """Pairs and positives live on the device and are sampled there: no host round trip."""
 
-    def __init__(
-        self, pairs: tuple[np.ndarray, np.ndarray], positives: tuple[np.ndarray, np.ndarray], batch_size: int
-    ):
+    def __init__(self, pairs: tuple[np.ndarray, np.ndarray], positives: tuple[np.ndarray, np.ndarray], batch_size: int):
         self._pairs, self._positives, self._batch_size = pairs, positives, batch_size
 
     @property
@@ -73,7 +71,7 @@ class DeviceInput:
         """Training pairs in the given steps of one epoch."""
         return _examples(len(self._pairs[0]), self._batch_size, step, steps)
 
-    def compile(self, model, optimizer, seed, state, ctx, state_shardings, place) -> Call:  # noqa: ANN001
+    def compile(self, model, optimizer, seed, state, ctx, state_shardings, place) -> Call:
         """See TrainingInput."""
         data = place(PairData(*self._pairs, *self._positives))
         run = make_device_loop(model, optimizer, self._batch_size, seed)
@@ -97,7 +95,7 @@ class BlockInput:
         """Training pairs in the given steps of one epoch."""
         return _examples(self._num_pairs, self._batch_size, step, steps)
 
-    def compile(self, model, optimizer, seed, state, ctx, state_shardings, place) -> Call:  # noqa: ANN001
+    def compile(self, model, optimizer, seed, state, ctx, state_shardings, place) -> Call:
         """See TrainingInput."""
         run = make_block_loop(model, optimizer, seed)
         jitted = jax.jit(run, donate_argnums=0, out_shardings=(state_shardings, None))
@@ -141,9 +139,7 @@ class _BlockStream:
         return self._place(moved), count
 
 
-def make_input(
-    dataset: Dataset, config: TrainConfig, seed: int, notice: Callable[[str], None]
-) -> TrainingInput:
+def make_input(dataset: Dataset, config: TrainConfig, seed: int, notice: Callable[[str], None]) -> TrainingInput:
     """The input that config.input asks for; `auto` streams what exceeds the device budget."""
     train = dataset.train
     positives = positives_csr(train, dataset.num_users)

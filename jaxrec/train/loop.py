@@ -117,9 +117,7 @@ class Trainer:
         counted = 0
         with StopRequests() as stop, self.display:
             while step < total and not self._stopping.should_stop:
-                steps = min(
-                    per_epoch - step % per_epoch, self.config.log_every - step % self.config.log_every
-                )
+                steps = min(per_epoch - step % per_epoch, self.config.log_every - step % self.config.log_every)
                 if seconds_per_step:
                     steps = max(1, min(steps, int(_SECONDS_PER_CALL / seconds_per_step)))
                 started = time.monotonic()
@@ -144,10 +142,7 @@ class Trainer:
                 saved = False
                 if step % per_epoch == 0 and (int(epoch) % self.config.eval_every == 0 or step == total):
                     saved = self._evaluate(state, step, log)
-                if (
-                    stop.number is not None
-                    or time.monotonic() - saved_at >= self.config.checkpoint_every_seconds
-                ):
+                if stop.number is not None or time.monotonic() - saved_at >= self.config.checkpoint_every_seconds:
                     self._save(state, step)
                     saved = True
                 if saved:
@@ -216,9 +211,7 @@ class Trainer:
     def _check_finite(self, progress: Progress) -> None:
         if progress.bad_step < 0:
             return
-        bad = [
-            f"{name} = {float(value)}" for name, value in progress.bad_parts.items() if not np.isfinite(value)
-        ]
+        bad = [f"{name} = {float(value)}" for name, value in progress.bad_parts.items() if not np.isfinite(value)]
         steps = self.checkpoints.steps()
         good = (
             f"the last good checkpoint is {self.checkpoints.folder / str(steps[-1])}"

@@ -43,9 +43,7 @@ def make_mesh(config: DevicesConfig, default_axis: str = "data") -> Mesh | None:
         return None
     model = config.model if config.model is not None else (count if default_axis == "model" else 1)
     if model < 1 or count % model:
-        raise UserError(
-            f"devices.model: found {model}, allowed are the divisors of the {count} devices in use"
-        )
+        raise UserError(f"devices.model: found {model}, allowed are the divisors of the {count} devices in use")
     devices = np.asarray(jax.devices()[:count]).reshape(count // model, model)
     return Mesh(devices, ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
 

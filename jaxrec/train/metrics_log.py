@@ -15,9 +15,7 @@ class MetricsLog:
     def __init__(self, folder: pathlib.Path, *, resume_step: int = 0, tensorboard: bool = False) -> None:
         self.path = folder / "metrics.jsonl"
         self._tensorboard = _tensorboard_writer(folder) if tensorboard else None
-        kept = (
-            [line for line in read_metrics(self.path) if line["step"] <= resume_step] if resume_step else []
-        )
+        kept = [line for line in read_metrics(self.path) if line["step"] <= resume_step] if resume_step else []
         partial = self.path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
         partial.replace(self.path)
@@ -61,7 +59,5 @@ def _tensorboard_writer(folder: pathlib.Path) -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError as error:
-        raise UserError(
-            "train.tensorboard: tensorboardX is not installed; pip install 'jaxrec[track]'"
-        ) from error
+        raise UserError("train.tensorboard: tensorboardX is not installed; pip install 'jaxrec[track]'") from error
     return SummaryWriter(str(folder / "tensorboard"))

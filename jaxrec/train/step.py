@@ -96,9 +96,7 @@ def _run(
             bad_parts=parts,
         )
 
-    first = Progress(
-        sums=zeros, steps=jnp.zeros((), jnp.int32), bad_step=jnp.full((), -1, jnp.int32), bad_parts=zeros
-    )
+    first = Progress(sums=zeros, steps=jnp.zeros((), jnp.int32), bad_step=jnp.full((), -1, jnp.int32), bad_parts=zeros)
     return lax.while_loop(unfinished, body, (state, first))
 
 
@@ -111,9 +109,7 @@ def make_device_loop(
     """
     update = make_update(model, optimizer, seed)
 
-    def run(
-        state: TrainState, num_steps: jax.Array, data: PairData, ctx: Context
-    ) -> tuple[TrainState, Progress]:
+    def run(state: TrainState, num_steps: jax.Array, data: PairData, ctx: Context) -> tuple[TrainState, Progress]:
         num_pairs = data.user_ids.shape[0]
         num_items = ctx.item_counts.shape[0]  # type: ignore[union-attr]
         per_epoch = steps_per_epoch(num_pairs, batch_size)
@@ -146,14 +142,9 @@ def make_block_loop(
     """Loop over one streamed block: every key holds [K, B], of which the first num_steps batches are used."""
     update = make_update(model, optimizer, seed)
 
-    def run(
-        state: TrainState, num_steps: jax.Array, block: Batch, ctx: Context
-    ) -> tuple[TrainState, Progress]:
+    def run(state: TrainState, num_steps: jax.Array, block: Batch, ctx: Context) -> tuple[TrainState, Progress]:
         def batch_at(index: jax.Array) -> Batch:
-            return {
-                name: lax.dynamic_index_in_dim(values, index, keepdims=False)
-                for name, values in block.items()
-            }
+            return {name: lax.dynamic_index_in_dim(values, index, keepdims=False) for name, values in block.items()}
 
         return _run(update, state, num_steps, batch_at, ctx)
 
