@@ -22,10 +22,10 @@ from jaxrec.train.config import TrainConfig
 from jaxrec.train.display import TrainingDisplay
 from jaxrec.train.early_stopping import EarlyStopping
 from jaxrec.train.input import TrainingInput
-from jaxrec.train.mesh import PartitionRules, replicate, shardings
+from jaxrec.train.mesh import PartitionRules, replicate
 from jaxrec.train.metrics_log import MetricsLog
 from jaxrec.train.signals import StoppedBySignalError, StopRequests
-from jaxrec.train.state import TrainState, first_state
+from jaxrec.train.state import TrainState, abstract_state, first_state
 from jaxrec.train.step import Progress
 
 # A call should end soon enough for a signal to be heard and a bar to move.
@@ -70,25 +70,17 @@ class Trainer:
     notice: Callable[[str], None]
 
     def __post_init__(self) -> None:
-        init = jax.jit(lambda ctx: first_state(self.model, self.optimizer, ctx, self.seed))
-        self._abstract = jax.eval_shape(init, self.ctx)
-        self._shardings = shardings(self._abstract, self.rules, self.mesh)
-        self._init = jax.jit(
-            lambda ctx: first_state(self.model, self.optimizer, ctx, self.seed), out_shardings=self._shardings
-        )
+        self._abstract = abstract_state(self.model, self.optimizer, self.ctx, self.seed, self.rules, self.mesh)
+        self._shardings = jax.tree.map(lambda leaf: leaf.sharding, self._abstract)
+        self._stopping = EarlyStopping(self.config.patience)
         self._seconds = {"compile": 0.0, "train": 0.0, "eval": 0.0}
         self._examples = 0
 
     def restore(self, step: int | None = None) -> TrainState | None:
         """State of the newest whole checkpoint (or of one step) on this run's devices; None where there is none."""
-        abstract = jax.tree.map(
-            lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-            self._abstract,
-            self._shardings,
-        )
         if step is not None:
-            return self.checkpoints.restore(step, abstract).state
-        restored = self.checkpoints.restore_latest(abstract)
+            return self.checkpoints.restore(step, self._abstract).state
+        restored = self.checkpoints.restore_latest(self._abstract)
         if restored is None:
             return None
         for message in restored.damaged:
@@ -103,11 +95,11 @@ class Trainer:
         """Train to the end of the last epoch or until patience runs out, from the newest checkpoint if any."""
         per_epoch = self.data.steps_per_epoch
         total = per_epoch * self.config.epochs
-        self._stopping = EarlyStopping(self.config.patience)
         state = self.restore()
         step = 0 if state is None else int(state.step)
         if state is None:
-            state = self._init(self.ctx)
+            init = jax.jit(first_state, static_argnums=(0, 1, 3), out_shardings=self._shardings)
+            state = init(self.model, self.optimizer, self.ctx, self.seed)
         else:
             self.notice(f"resumed from the checkpoint of step {step} (epoch {step // per_epoch})")
         log = self.open_log(step)

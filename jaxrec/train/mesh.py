@@ -71,3 +71,9 @@ def shardings(tree: Any, rules: PartitionRules, mesh: Mesh | None) -> Any:
 def replicate(tree: Any, mesh: Mesh | None) -> Any:
     """The tree on every device of the mesh."""
     return jax.device_put(tree, shardings(tree, (), mesh))
+
+
+def describe_devices(mesh: Mesh | None) -> dict[str, Any]:
+    """Kind, count and processes, for result.json."""
+    devices = [jax.devices()[0]] if mesh is None else list(mesh.devices.flat)
+    return {"kind": devices[0].device_kind, "count": len(devices), "processes": jax.process_count()}

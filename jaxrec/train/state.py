@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrec.models.base import Context, Model
+from jaxrec.train.mesh import PartitionRules, shardings
 
 
 @flax.struct.dataclass
@@ -30,3 +31,20 @@ def first_state(model: Model, optimizer: optax.GradientTransformation, ctx: Cont
     """State before the first step."""
     params, extra = model.init(jax.random.key(seed), ctx)
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), extra)
+
+
+def abstract_state(
+    model: Model,
+    optimizer: optax.GradientTransformation,
+    ctx: Context,
+    seed: int,
+    rules: PartitionRules,
+    mesh: jax.sharding.Mesh | None,
+) -> TrainState:
+    """Shapes, dtypes and shardings of the state on a mesh, as a tree of jax.ShapeDtypeStruct; computes nothing."""
+    shapes = jax.eval_shape(lambda: first_state(model, optimizer, ctx, seed))
+    return jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+        shapes,
+        shardings(shapes, rules, mesh),
+    )

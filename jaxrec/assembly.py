@@ -1,0 +1,146 @@
+"""From an experiment to what runs it: dataset, text, devices, model and context; and back from a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxrec import config as configuration
+from jaxrec.config import Experiment
+from jaxrec.data.dataset import Dataset
+from jaxrec.data.prepared import load_dataset
+from jaxrec.data.text import TextFeatures, load_text, require_text
+from jaxrec.errors import UserError
+from jaxrec.models.base import Context, Model
+from jaxrec.models.registry import build_model
+from jaxrec.nn.graph import build_graph
+from jaxrec.run_folder import read_json
+from jaxrec.train.checkpoint import Checkpoints, DamagedCheckpointError
+from jaxrec.train.mesh import describe_devices, device_count, make_mesh, replicate
+from jaxrec.train.optimizer import make_optimizer
+from jaxrec.train.state import abstract_state
+
+
+@dataclasses.dataclass(frozen=True)
+class Assembly:
+    """All that training, evaluation and serving share. hash: of configuration and data (jaxrec.config)."""
+
+    experiment: Experiment[Any]
+    hash: str
+    dataset: Dataset
+    text: TextFeatures | None
+    mesh: jax.sharding.Mesh | None
+    model: Model
+    ctx: Context
+
+    @property
+    def devices_line(self) -> str:
+        """Devices and mesh in a few words."""
+        devices = describe_devices(self.mesh)
+        axes = "" if self.mesh is None else f" (mesh {dict(self.mesh.shape)})"
+        return f"{devices['count']} x {devices['kind']}{axes}"
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedRun:
+    """A finished run, ready to score."""
+
+    experiment: Experiment[Any]
+    dataset: Dataset
+    model: Model
+    params: Any
+    ctx: Context
+    result: dict[str, Any]
+
+
+def absolute_paths(experiment: Experiment[Any]) -> Experiment[Any]:
+    """The experiment with its paths made absolute, so that its run can be rebuilt from any folder."""
+    data, text = experiment.data, experiment.text
+    if data.path is not None:
+        data = dataclasses.replace(data, path=str(pathlib.Path(data.path).expanduser().absolute()))
+    if text.path is not None:
+        text = dataclasses.replace(text, path=str(pathlib.Path(text.path).expanduser().absolute()))
+    return dataclasses.replace(experiment, data=data, text=text)
+
+
+def assemble(experiment: Experiment[Any], notice: Callable[[str], None]) -> Assembly:
+    """Load the data, check the experiment against it and the devices, and build the model. Nothing is compiled."""
+    dataset = load_dataset(experiment.data, notice)
+    text = load_text(experiment.text, dataset)
+    experiment = configuration.resolve(experiment, dataset, text)
+    if experiment.model.needs_text:
+        text = require_text(text, experiment.model.name)
+    configuration.validate_against(experiment, dataset, text, device_count(experiment.devices))
+    run_hash = configuration.config_hash(experiment, dataset.sha256, text.sha256 if text is not None else None)
+    mesh = make_mesh(experiment.devices, experiment.model.mesh_axis)
+    model = build_model(
+        experiment.model,
+        num_users=dataset.num_users,
+        num_items=dataset.num_items,
+        text_dim=text.item.shape[1] if text is not None else None,
+    )
+    ctx = make_context(experiment, dataset, text, mesh)
+    return Assembly(experiment, run_hash, dataset, text, mesh, model, ctx)
+
+
+def make_context(
+    experiment: Experiment[Any], dataset: Dataset, text: TextFeatures | None, mesh: jax.sharding.Mesh | None
+) -> Context:
+    """The dense state that a model reads: graph of the training part, text, counts; on all devices of the mesh."""
+    train = dataset.train
+    graph = None
+    if experiment.model.needs_graph:
+        graph = build_graph(train.user_ids, train.item_ids, dataset.num_users, dataset.num_items)
+    texts: dict[str, Any] = {}
+    if text is not None and experiment.model.needs_text:
+        texts = {
+            "user_text": text.user,
+            "item_text": text.item,
+            "user_text_mask": text.user_mask,
+            "item_text_mask": text.item_mask,
+        }
+    counts = np.bincount(train.item_ids, minlength=dataset.num_items).astype(np.int32)
+    return replicate(Context(graph=graph, item_counts=counts, mesh=mesh, **texts), mesh)
+
+
+def load_run(folder: pathlib.Path, notice: Callable[[str], None] = lambda _: None) -> LoadedRun:
+    """Rebuild a finished run from its folder: its data as it was, its best parameters."""
+    result_path = folder / "result.json"
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such run folder")
+    if not result_path.is_file():
+        raise UserError(f"{result_path}: not found, so the run has not finished; start it again to resume it")
+    result = read_json(result_path)
+    recorded = read_json(folder / "config.json")
+    experiment = configuration.from_json(recorded["experiment"])
+    assembly = assemble(experiment, notice)
+    if assembly.dataset.sha256 != result["dataset"]["sha256"]:
+        raise UserError(
+            f"{folder}: the data at {experiment.data.path or 'the sample'} is no longer what the run was trained on"
+        )
+    params = restore_params(assembly, folder, result["best_step"])
+    return LoadedRun(assembly.experiment, assembly.dataset, assembly.model, params, assembly.ctx, result)
+
+
+def restore_params(assembly: Assembly, folder: pathlib.Path, step: int) -> Any:
+    """Parameters of one checkpoint of a run folder, on this machine's devices; of a model that does not train, {}."""
+    if not assembly.experiment.model.trains:
+        return {}
+    experiment = assembly.experiment
+    abstract = abstract_state(
+        assembly.model,
+        make_optimizer(experiment.train.optimizer, total_steps=1),  # the state's shapes do not depend on the length
+        assembly.ctx,
+        experiment.seed,
+        experiment.model.partition_rules,
+        assembly.mesh,
+    )
+    try:
+        return Checkpoints(folder / "checkpoints").restore(step, abstract).state.params
+    except DamagedCheckpointError as error:
+        raise UserError(f"{folder}: {error}") from error

@@ -1,0 +1,75 @@
+"""What a run says on the terminal when it starts and when it ends."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from jaxrec.assembly import Assembly
+from jaxrec.result import describe_split
+
+_SAMPLE = (
+    "No data was given, so this run uses the built-in sample: synthetic users and items. Its numbers say that the "
+    "machinery works and nothing about real data. Give --data.path, or set JAXREC_DATA; --data.require-real refuses "
+    "the sample."
+)
+
+
+def print_banner(console: Console, assembly: Assembly, folder: pathlib.Path) -> None:
+    """Model, data, devices and folder, before anything is compiled."""
+    experiment, dataset = assembly.experiment, assembly.dataset
+    if dataset.source == "sample":
+        print_sample_banner(console)
+    text = "no text" if assembly.text is None else f"text: {assembly.text.source}, {assembly.text.item.shape[1]} wide"
+    lines = (
+        f"config   {experiment.name} ({assembly.hash}), seed {experiment.seed}",
+        f"model    {experiment.model.name}",
+        f"data     {dataset.name}: {describe_split(dataset)}",
+        f"         {text}",
+        f"devices  {assembly.devices_line}",
+        f"folder   {folder}",
+    )
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def print_sample_banner(console: Console) -> None:
+    """Say that the data is synthetic."""
+    console.print(Panel(_SAMPLE, title="built-in sample", border_style="yellow", width=min(console.width, 100)))
+
+
+def print_result(console: Console, result: dict[str, Any], folder: pathlib.Path) -> None:
+    """The table with its reference rows, where the run lies and what to do next."""
+    protocol = result["protocols"][result["main"]]
+    cutoffs = protocol["k"]
+    names = [f"{metric}@{k}" for metric in ("recall", "ndcg", "hit") for k in cutoffs]
+    table = Table(
+        title=f"{result['name']}: test part, {result['main']} ranking of {result['dataset']['num_items']:,} items, "
+        f"{protocol['num_users']:,} users, masked: {', '.join(protocol['masked'])}",
+        title_justify="left",
+    )
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right")
+    rows = {result["model"]: protocol["test"], **protocol["reference"]}
+    for label, metrics in rows.items():
+        table.add_row(label, *(f"{metrics[name]:.4f}" for name in names))
+    console.print(table)
+    seconds = result["seconds"]
+    console.print(
+        f"best step {result['best_step']:,} of {result['steps']:,} by validation {result['monitor']}; "
+        f"{seconds['train']:.0f} s training, {seconds['eval']:.0f} s evaluation, {seconds['compile']:.1f} s compiling; "
+        f"{result['examples_per_second']:,.0f} examples/s",
+        soft_wrap=True,
+    )
+    if result["dataset"]["source"] == "sample":
+        print_sample_banner(console)
+    console.print(f"run      {folder}", soft_wrap=True, markup=False)
+    console.print(
+        f"next     python -m jaxrec.recommend --run {folder} --user RAW_ID -k 10", soft_wrap=True, markup=False
+    )
+    console.print(f"         python -m jaxrec.compare {folder} OTHER_RUN", soft_wrap=True, markup=False)

@@ -1,0 +1,76 @@
+"""result.json, schema 1: what a run found, by which protocol, beside what chance and popularity find."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jaxrec.assembly import Assembly
+from jaxrec.data.dataset import Dataset
+from jaxrec.eval.ranking import Evaluation, FullRanking
+from jaxrec.eval.references import popularity_reference, random_reference
+from jaxrec.run_folder import SCHEMA, versions
+from jaxrec.train.loop import TrainResult
+from jaxrec.train.mesh import describe_devices
+
+
+def make_result(assembly: Assembly, trained: TrainResult, valid: Evaluation, test: Evaluation) -> dict[str, Any]:
+    """The content of result.json."""
+    experiment, dataset = assembly.experiment, assembly.dataset
+    parts = {"train": dataset.train, "valid": dataset.valid, "test": dataset.test}
+    return {
+        "schema": SCHEMA,
+        "status": "done",
+        "name": experiment.name,
+        "model": experiment.model.name,
+        "seed": experiment.seed,
+        "config_hash": assembly.hash,
+        "dataset": {
+            "name": dataset.name,
+            "source": dataset.source,
+            "num_users": dataset.num_users,
+            "num_items": dataset.num_items,
+            "num_interactions": {name: len(part) for name, part in parts.items()},
+            "num_unseen_items": dataset.num_unseen_items,
+            "sha256": dataset.sha256,
+        },
+        "text": None if assembly.text is None else {"source": assembly.text.source, "sha256": assembly.text.sha256},
+        "monitor": experiment.train.monitor,
+        "main": "full",
+        "protocols": {
+            "full": {
+                "k": list(experiment.eval.k),
+                "masked": list(test.masked),
+                "num_users": test.num_users,
+                "num_users_without_target": test.num_users_without_target,
+                "candidates": None,
+                "valid": valid.metrics,
+                "test": test.metrics,
+                "reference": references(assembly),
+            }
+        },
+        "steps": trained.steps,
+        "best_step": trained.best_step,
+        "seconds": {name: round(value, 3) for name, value in trained.seconds.items()},
+        "examples_per_second": round(trained.examples_per_second, 1),
+        "devices": describe_devices(assembly.mesh),
+        "versions": versions(),
+    }
+
+
+def references(assembly: Assembly) -> dict[str, dict[str, float]]:
+    """`random` (closed form) and `popularity` on the test part, under the same rules as the model."""
+    ranking = FullRanking(assembly.dataset, "test", assembly.experiment.eval, assembly.mesh)
+    return {"random": random_reference(ranking), "popularity": popularity_reference(ranking, assembly.ctx)}
+
+
+def describe_split(dataset: Dataset) -> str:
+    """One line of counts."""
+    without = dataset.num_users - len(np.unique(dataset.test.user_ids))
+    return (
+        f"{dataset.num_users:,} users, {dataset.num_items:,} items, "
+        f"{len(dataset.train):,} / {len(dataset.valid):,} / {len(dataset.test):,} interactions "
+        f"(train / valid / test); {dataset.num_unseen_items:,} items without a training interaction, "
+        f"{without:,} users without a test target"
+    )
