@@ -1,0 +1,167 @@
+"""Rules that tie fields together, checked before anything is compiled; each refusal is one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import re
+from typing import Any
+
+from jaxrec.config.experiment import Experiment
+from jaxrec.config.fields import leaves
+from jaxrec.data.dataset import Dataset
+from jaxrec.errors import UserError
+
+METRICS = ("recall", "hit", "ndcg", "precision", "mrr", "map", "coverage")
+"""Names of the metrics at k that evaluation computes and `train.monitor` may name."""
+
+
+def validate(experiment: Experiment[Any]) -> None:
+    """Check what can be known without the data. Raises UserError naming the field, its value and what is allowed."""
+    for leaf in leaves(experiment):
+        for value in leaf.value if isinstance(leaf.value, tuple) else (leaf.value,):
+            _require(not isinstance(value, float) or math.isfinite(value), leaf.name, value, "finite numbers")
+    _require(0 <= experiment.seed < 2**32, "seed", experiment.seed, "0 to 4294967295")
+    _validate_data(experiment)
+    _validate_train(experiment)
+    _validate_eval(experiment)
+    _validate_devices(experiment)
+    experiment.model.validate()
+    if _insists_on_text(experiment):
+        _require(
+            experiment.text.source != "none",
+            "text.source",
+            "none",
+            f"for the model {experiment.model.name} path or tfidf, or --model.text-source learned (no text)",
+        )
+
+
+def resolve(experiment: Experiment[Any], dataset: Dataset, text: object | None) -> Experiment[Any]:
+    """The experiment with what `auto` leaves to the data decided: text where there is some, learned otherwise."""
+    if getattr(experiment.model, "text_source", None) != "auto":
+        return experiment
+    model = dataclasses.replace(experiment.model, text_source="learned" if text is None else "text")
+    return dataclasses.replace(experiment, model=model)
+
+
+def validate_against(experiment: Experiment[Any], dataset: Dataset, text: object | None, num_devices: int) -> None:
+    """Check the experiment against its data and devices. Raises UserError as `validate` does.
+
+    text: the loaded text features, None where there are none. num_devices: devices that the run will use.
+    """
+    largest = max(*experiment.eval.k, experiment.eval.save_topk)
+    field = "eval.k" if largest in experiment.eval.k else "eval.save_topk"
+    _require(largest <= dataset.num_items, field, largest, f"at most {dataset.num_items}, the items of {dataset.name}")
+    if experiment.model.needs_text and text is None:
+        raise UserError(
+            f"text.source: the model {experiment.model.name} needs text and {dataset.name} has none; "
+            "allowed: --text.source path --text.path DIR, data with item text and --text.source tfidf, "
+            "or --model.text-source learned"
+        )
+    for part in ("valid", "test"):
+        if len(getattr(dataset, part)) == 0:
+            raise UserError(f"data.split: the {part} part of {dataset.name} has no interaction, so nothing to rank")
+    if len(dataset.train) == 0:
+        raise UserError(f"data.split: the train part of {dataset.name} has no interaction, so nothing to learn")
+    _check_mesh(experiment, num_devices)
+
+
+def _require(holds: bool, field: str, found: object, allowed: str) -> None:
+    if not holds:
+        raise UserError(f"{field}: found {found}, allowed: {allowed}")
+
+
+def _insists_on_text(experiment: Experiment[Any]) -> bool:
+    return experiment.model.needs_text and getattr(experiment.model, "text_source", None) != "auto"
+
+
+def _validate_data(experiment: Experiment[Any]) -> None:
+    data = experiment.data
+    _require(data.path != "", "data.path", "''", "a file or a folder")
+    _require(bool(data.name) and "/" not in data.name, "data.name", repr(data.name), "a name without /")
+    _require(
+        all(share >= 0 for share in data.ratio) and data.ratio[0] > 0 and data.ratio[2] > 0,
+        "data.ratio",
+        data.ratio,
+        "shares of train, valid and test, none negative, train and test above 0",
+    )
+    _require(data.ratio[1] > 0, "data.ratio", data.ratio, "a valid share above 0: early stopping reads that part")
+    if data.pool and data.split == "given":
+        raise UserError(
+            "data.pool: joins the parts and splits anew, so data.split given cannot hold; allowed: ratio, "
+            "leave_one_out, global_temporal"
+        )
+    kept = data.filter
+    for name in ("user_core", "item_core"):
+        _require(getattr(kept, name) >= 0, f"data.filter.{name}", getattr(kept, name), "0 (off) or more")
+    if kept.start_time is not None and kept.end_time is not None:
+        _require(
+            kept.start_time < kept.end_time,
+            "data.filter.start_time",
+            kept.start_time,
+            f"before data.filter.end_time ({kept.end_time})",
+        )
+
+
+def _validate_train(experiment: Experiment[Any]) -> None:
+    train, optimizer = experiment.train, experiment.train.optimizer
+    for name in ("epochs", "batch_size", "eval_every", "device_budget_mb", "log_every"):
+        _require(getattr(train, name) >= 1, f"train.{name}", getattr(train, name), "1 or more")
+    _require(train.patience >= 0, "train.patience", train.patience, "0 (never stop early) or more")
+    _require(
+        train.checkpoint_every_seconds > 0, "train.checkpoint_every_seconds", train.checkpoint_every_seconds, "above 0"
+    )
+    _require(optimizer.learning_rate > 0, "train.optimizer.learning_rate", optimizer.learning_rate, "above 0")
+    _require(optimizer.warmup_steps >= 0, "train.optimizer.warmup_steps", optimizer.warmup_steps, "0 or more")
+    _require(optimizer.weight_decay >= 0, "train.optimizer.weight_decay", optimizer.weight_decay, "0 or more")
+    if optimizer.weight_decay > 0 and optimizer.name != "adamw":
+        raise UserError(
+            f"train.optimizer.weight_decay: found {optimizer.weight_decay} with train.optimizer.name {optimizer.name}, "
+            "allowed: 0, or name adamw"
+        )
+    if optimizer.clip_norm is not None:
+        _require(optimizer.clip_norm > 0, "train.optimizer.clip_norm", optimizer.clip_norm, "above 0, or None")
+
+
+def _validate_eval(experiment: Experiment[Any]) -> None:
+    cutoffs, monitor = experiment.eval.k, experiment.train.monitor
+    _require(
+        len(cutoffs) > 0 and cutoffs[0] >= 1 and all(a < b for a, b in itertools.pairwise(cutoffs)),
+        "eval.k",
+        cutoffs,
+        "whole numbers from 1, ascending, such as 5 10 20",
+    )
+    match = re.fullmatch(r"([a-z]+)@(\d+)", monitor)
+    if match is None or match[1] not in METRICS or int(match[2]) not in cutoffs:
+        raise UserError(
+            f"train.monitor: found {monitor!r}, allowed: one of {', '.join(METRICS)}, then @ and one of eval.k "
+            f"({', '.join(map(str, cutoffs))}), such as ndcg@{cutoffs[-1]}"
+        )
+    _require(
+        experiment.eval.memory_budget_mb >= 1, "eval.memory_budget_mb", experiment.eval.memory_budget_mb, "1 or more"
+    )
+    _require(experiment.eval.save_topk >= 0, "eval.save_topk", experiment.eval.save_topk, "0 (none) or more")
+
+
+def _validate_devices(experiment: Experiment[Any]) -> None:
+    devices = experiment.devices
+    for name in ("count", "model"):
+        value = getattr(devices, name)
+        _require(value is None or value >= 1, f"devices.{name}", value, "1 or more, or None")
+    if devices.count is not None:
+        _check_mesh(experiment, devices.count)
+
+
+def _check_mesh(experiment: Experiment[Any], count: int) -> None:
+    """The model axis takes a divisor of the devices and divides the features of a model that shards them."""
+    axis = experiment.devices.model
+    if axis is None:
+        axis = count if getattr(experiment.model, "mesh_axis", "data") == "model" else 1
+    _require(count % axis == 0, "devices.model", axis, f"a divisor of the {count} devices in use")
+    dim = getattr(experiment.model, "dim", None)
+    if dim is not None and dim % axis:
+        raise UserError(
+            f"model.dim: found {dim}, allowed: multiples of {axis}, the devices along the model axis of the mesh; "
+            "or fewer devices with --devices.model or --devices.count"
+        )

@@ -1,0 +1,41 @@
+"""One experiment: everything that decides what a run computes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Generic, TypeVar
+
+import tyro
+
+from jaxrec.data.config import DataConfig
+from jaxrec.data.text_config import TextConfig
+from jaxrec.eval.config import EvalConfig
+from jaxrec.train.config import DevicesConfig, TrainConfig
+
+ModelConfigT = TypeVar("ModelConfigT")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment(Generic[ModelConfigT]):
+    """A model, its data and how it is trained and evaluated.
+
+    A field with `metadata={"hash": False}`, at any depth, does not change the result; neither do `devices` and
+    `name`. All of these stay out of the hash.
+    """
+
+    model: ModelConfigT
+    """The model; its class decides which one."""
+    data: DataConfig = DataConfig()
+    """Interactions: source, filter, split."""
+    text: TextConfig = TextConfig()
+    """Text features of users and items."""
+    train: TrainConfig = TrainConfig()
+    """Length, batches, optimiser, early stopping, checkpoints."""
+    eval: EvalConfig = EvalConfig()
+    """Ranking and metrics."""
+    devices: DevicesConfig = dataclasses.field(default=DevicesConfig(), metadata={"hash": False})
+    """Devices and mesh; the result does not depend on them."""
+    seed: int = 0
+    """Seed of initialisation, batches and negatives. The split has its own: data.split_seed."""
+    name: Annotated[str, tyro.conf.Suppress] = dataclasses.field(default="", metadata={"hash": False})
+    """Name of the config file without its ending; set when the file is loaded."""

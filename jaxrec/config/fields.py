@@ -1,0 +1,61 @@
+"""The leaves of an experiment: dotted names, values, types, and the types said in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+
+class Leaf(NamedTuple):
+    """One value of an experiment. name is dotted ("train.optimizer.name"); hashed: it changes the result."""
+
+    name: str
+    value: Any
+    type: Any
+    hashed: bool
+
+
+@functools.cache
+def field_types(config_class: type) -> dict[str, Any]:
+    """Resolved type of every field of a dataclass."""
+    hints = get_type_hints(config_class)
+    return {field.name: hints[field.name] for field in dataclasses.fields(config_class)}
+
+
+def leaves(config: Any, prefix: str = "", hashed: bool = True) -> Iterator[Leaf]:
+    """Every value of a tree of dataclasses, in the order of the fields."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        name = prefix + field.name
+        counts = hashed and field.metadata.get("hash", True)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, name + ".", counts)
+        else:
+            yield Leaf(name, value, field_types(type(config))[field.name], counts)
+
+
+def describe_type(annotation: Any) -> str:
+    """What a field takes, in words: `a whole number`, `one of mean, sum`, `3 numbers`."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return "one of " + ", ".join(str(choice) for choice in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe_type(argument) for argument in arguments)
+    if origin is tuple:
+        inner = _WORDS.get(arguments[0], (str(arguments[0]), str(arguments[0])))[1]
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return f"{inner}, separated by spaces"
+        return f"{len(arguments)} {inner}, separated by spaces"
+    return _WORDS.get(annotation, (getattr(annotation, "__name__", str(annotation)), ""))[0]
+
+
+_WORDS: dict[Any, tuple[str, str]] = {
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("a text", "texts"),
+    bool: ("true or false", "trues or falses"),
+    type(None): ("None", "Nones"),
+}

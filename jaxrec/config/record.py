@@ -1,0 +1,147 @@
+"""An experiment as JSON and back, its hash, and the first difference between two records."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import types
+from typing import Any, Literal, Union, get_args, get_origin
+
+from jaxrec.config.experiment import Experiment
+from jaxrec.config.fields import describe_type, field_types, leaves
+from jaxrec.errors import UserError
+
+
+def to_json(experiment: Experiment[Any]) -> dict[str, Any]:
+    """The whole experiment as nested JSON, in the order of the fields; `model.name` says which model it is."""
+    record = _plain(experiment)
+    record["model"] = {"name": experiment.model.name} | record["model"]
+    return record
+
+
+def from_json(record: dict[str, Any]) -> Experiment[Any]:
+    """The experiment that `to_json` wrote. Raises UserError naming a field that is unknown, missing or mistyped."""
+    from jaxrec.models.registry import config_class
+
+    model = dict(_table(record.get("model"), "model"))
+    if "name" not in model:
+        raise UserError("config: model.name is missing")
+    model_class = config_class(model.pop("name"))
+    return _build(Experiment, record | {"model": model}, "", {"model": model_class})
+
+
+def config_hash(experiment: Experiment[Any], dataset_sha256: str, text_sha256: str | None = None) -> str:
+    """12 hex digits over all that changes the result: hashed fields, the model's name and the data's content."""
+    covered = {
+        "config": _hashed(experiment),
+        "dataset": dataset_sha256,
+        "text": text_sha256,
+    }
+    return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def first_difference(here: dict[str, Any], there: dict[str, Any]) -> str | None:
+    """The first hashed field in which two records of `to_json` differ, or None.
+
+    Reads `train.batch_size: 2048 here, 512 there`; a field that one record lacks is `absent`.
+    """
+    left, right = _flatten(here), _flatten(there)
+    skipped = _unhashed(here) | _unhashed(there)
+    for name in [*left, *(name for name in right if name not in left)]:
+        if name not in skipped and left.get(name, _ABSENT) != right.get(name, _ABSENT):
+            return f"{name}: {_shown(left.get(name, _ABSENT))} here, {_shown(right.get(name, _ABSENT))} there"
+    return None
+
+
+def as_text(experiment: Experiment[Any]) -> str:
+    """One `field = value` a line, values as JSON; what the golden files hold."""
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in _flatten(to_json(experiment)).items())
+
+
+_ABSENT = object()
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _hashed(experiment: Experiment[Any]) -> dict[str, Any]:
+    fields = {leaf.name: _plain(leaf.value) for leaf in leaves(experiment) if leaf.hashed}
+    return {"model.name": experiment.model.name} | fields
+
+
+def _unhashed(record: dict[str, Any]) -> set[str]:
+    """Names of the fields that stay out of the hash; an older record is judged by the fields of today."""
+    from jaxrec.models.registry import config_class
+
+    try:
+        model = config_class(record["model"]["name"])()
+    except (KeyError, UserError):
+        return {"name"}
+    return {leaf.name for leaf in leaves(Experiment(model)) if not leaf.hashed}
+
+
+def _flatten(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is _ABSENT else json.dumps(value)
+
+
+def _table(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"config: {where or 'the record'} is {value!r}, allowed is an object of fields")
+    return value
+
+
+def _build(config_class: Any, record: Any, where: str, overrides: dict[str, type] | None = None) -> Any:
+    """A dataclass from its JSON, strict in names and types. overrides: classes of fields of generic type."""
+    record = _table(record, where)
+    prefix = f"{where}." if where else ""
+    types_of = field_types(config_class) | (overrides or {})
+    unknown = [name for name in record if name not in types_of]
+    missing = [name for name in types_of if name not in record]
+    if unknown:
+        raise UserError(f"config: unknown field {prefix}{unknown[0]}; there are: {', '.join(types_of)}")
+    if missing:
+        raise UserError(f"config: field {prefix}{missing[0]} is missing")
+    return config_class(**{name: _value(types_of[name], record[name], prefix + name) for name in record})
+
+
+def _value(annotation: Any, value: Any, where: str) -> Any:
+    """A JSON value as a field's type; a whole number also stands for a float, a list for a tuple."""
+    if dataclasses.is_dataclass(annotation):
+        return _build(annotation, value, where)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is tuple and isinstance(value, list):
+        kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        if len(kinds) == len(value):
+            return tuple(_value(kind, item, where) for kind, item in zip(kinds, value, strict=True))
+    if _fits(annotation, value):
+        return float(value) if annotation is float else value
+    raise UserError(f"config: {where} is {json.dumps(value)}, allowed: {describe_type(annotation)}")
+
+
+def _fits(annotation: Any, value: Any) -> bool:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return value in arguments
+    if origin in (Union, types.UnionType):
+        return any(_fits(argument, value) for argument in arguments)
+    if annotation is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(annotation, type) and isinstance(value, annotation)
