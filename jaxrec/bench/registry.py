@@ -1,0 +1,47 @@
+"""The workloads by name. A workload is a module with DESCRIPTION and run(settings); it is imported when asked for.
+
+A workload module holds
+
+    DESCRIPTION: str                       one line for `bench list`
+    def run(settings: Settings) -> dict:   the workload's entry of the report, JSON values only
+
+and measures with `jaxrec.bench.runner.interleave(variants, settings)`, where `variants` maps a variant's name to a
+function that does one repetition and returns when it is done. The returned times go into the entry as they are:
+
+    {"variants": {name: {"seconds": [...], "median": s, "min": s}}, "ratios": {...}, "checks": {name: bool}, ...}
+
+`settings.scale` is "full" (the sizes that figures are quoted for) or "small" (the same program in seconds, for tests).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Protocol
+
+from jaxrec.bench.settings import Settings
+from jaxrec.errors import UserError
+
+WORKLOADS = {
+    "lightgcn_step": "jaxrec.bench.lightgcn_step",
+    "lightgcn_epoch": "jaxrec.bench.lightgcn_epoch",
+    "sampler": "jaxrec.bench.sampler",
+    "ranking": "jaxrec.bench.ranking",
+    "data_prepare": "jaxrec.bench.data_prepare",
+}
+
+
+class Workload(Protocol):
+    """What a workload module offers."""
+
+    DESCRIPTION: str
+
+    def run(self, settings: Settings) -> dict:
+        """Measure, and return the workload's entry of the report."""
+        ...
+
+
+def load(name: str) -> Workload:
+    """The workload's module."""
+    if name not in WORKLOADS:
+        raise UserError(f"bench: found workload {name!r}, allowed {', '.join(WORKLOADS)}")
+    return importlib.import_module(WORKLOADS[name])  # type: ignore[return-value]
