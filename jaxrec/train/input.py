@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import numpy as np
 import optax
 
-from jaxrec.data.blocks import TripleBlocks
 from jaxrec.data.dataset import Dataset, positives_csr
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Model
 from jaxrec.train.config import TrainConfig
 from jaxrec.train.state import TrainState
 from jaxrec.train.step import PairData, Progress, make_block_loop, make_device_loop, steps_per_epoch
+
+if TYPE_CHECKING:
+    from jaxrec.data.blocks import TripleBlocks
 
 Call = Callable[[TrainState, int], tuple[TrainState, Progress]]
 Place = Callable[[Any], Any]
@@ -154,6 +156,8 @@ def make_input(dataset: Dataset, config: TrainConfig, seed: int, notice: Callabl
     pairs = (train.user_ids[rows], train.item_ids[rows])
     megabytes = sum(column.nbytes for column in (*pairs, *positives)) / 2**20
     if config.input == "blocks" or (config.input == "auto" and megabytes > config.device_budget_mb):
+        from jaxrec.data.blocks import TripleBlocks  # Grain is slow to import, and most data fit the device
+
         block_steps = max(1, min(64, steps_per_epoch(len(rows), config.batch_size)))
         blocks = TripleBlocks(*pairs, *positives, dataset.num_items, config.batch_size, block_steps, seed)
         return BlockInput(blocks, len(rows), config.batch_size)
