@@ -136,7 +136,7 @@ def _validate_eval(experiment: Experiment[Any]) -> None:
     if match is None or match[1] not in METRICS or int(match[2]) not in cutoffs:
         raise UserError(
             f"train.monitor: found {monitor!r}, allowed: one of {', '.join(METRICS)}, then @ and one of eval.k "
-            f"({', '.join(map(str, cutoffs))}), such as ndcg@{cutoffs[-1]}"
+            f"({', '.join(map(str, cutoffs))}), such as ndcg@{max(cutoffs)}"
         )
     _require(
         experiment.eval.memory_budget_mb >= 1, "eval.memory_budget_mb", experiment.eval.memory_budget_mb, "1 or more"

@@ -129,8 +129,10 @@ def _value(annotation: Any, value: Any, where: str) -> Any:
         kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(kinds) == len(value):
             return tuple(_value(kind, item, where) for kind, item in zip(kinds, value, strict=True))
+    if annotation is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
     if _fits(annotation, value):
-        return float(value) if annotation is float else value
+        return value
     raise UserError(f"config: {where} is {json.dumps(value)}, allowed: {describe_type(annotation)}")
 
 
