@@ -1,0 +1,233 @@
+"""How interactions become train, valid and test: every interaction goes to exactly one part.
+
+The ratio split gives a user with n interactions n * share of each, rounded by largest remainder (ties: train, then
+test, then valid), so that each part is within one of its exact share. A user whose train part would be empty gets
+one back from the part that was rounded up furthest, so that everybody has something to learn from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxrec.data.config import DataConfig
+from jaxrec.data.filters import counts, first_of_pairs
+from jaxrec.data.interactions import IdMap, Interactions
+from jaxrec.errors import UserError
+
+PARTS = ("train", "valid", "test")
+
+
+def split(interactions: Interactions, config: DataConfig) -> tuple[Interactions, Interactions, Interactions]:
+    """Divide the interactions into (train, valid, test) over the same id maps; rows keep their order.
+
+    Raises UserError where the rule and the source do not fit each other or a part comes out empty.
+    """
+    train, valid, test, _ = split_with_record(interactions, config)
+    return train, valid, test
+
+
+def split_with_record(
+    interactions: Interactions, config: DataConfig, chronological: bool = False
+) -> tuple[Interactions, Interactions, Interactions, dict[str, Any]]:
+    """As `split`, with a JSON record of rule, order and counts.
+
+    chronological: the order of the source is the order in time, so that temporal order needs no timestamps.
+    """
+    check_split(config)
+    if config.pool:
+        interactions = pool(interactions, config)
+    divided = interactions.parts is not None
+    if divided and config.split != "given":
+        raise UserError(
+            f"data.split: found {config.split}, but the source comes divided; allowed: --data.split given, or "
+            "--data.pool, which joins its parts and splits anew"
+        )
+    if not divided and config.split == "given":
+        raise UserError(
+            "data.split: found given, but the source comes undivided; allowed: ratio, leave_one_out, global_temporal"
+        )
+    record: dict[str, Any] = {"rule": config.split}
+    if interactions.parts is not None:
+        parts = interactions.parts
+    elif config.split == "ratio":
+        parts = _ratio_parts(interactions, config, chronological)
+        record |= {"ratio": list(config.ratio), "order": config.order}
+        if config.order == "random":
+            record["split_seed"] = config.split_seed
+    elif config.split == "leave_one_out":
+        parts = _leave_one_out_parts(interactions)
+        record["order"] = "source" if interactions.timestamps is None else "temporal"
+        record["users_whole_in_train"] = int(np.count_nonzero(_short_users(interactions)))
+    else:
+        parts, cuts = _global_temporal_parts(interactions, config.ratio)
+        record |= {"ratio": list(config.ratio), "cut_times": cuts}
+    train, valid, test = (
+        dataclasses.replace(interactions.take(parts == index), parts=None) for index in range(len(PARTS))
+    )
+    record["parts"] = {name: counts(part) for name, part in zip(PARTS, (train, valid, test), strict=True)}
+    for name in PARTS:
+        if record["parts"][name]["interactions"] == 0:
+            raise UserError(_empty_part(name, config, record["parts"]))
+    return train, valid, test, record
+
+
+def check_split(config: DataConfig) -> None:
+    """Raise UserError for settings that no source could satisfy."""
+    shares = np.asarray(config.ratio, np.float64)
+    if shares.shape != (3,) or not np.isfinite(shares).all() or (shares <= 0).any():
+        raise UserError(f"data.ratio: found {config.ratio}, allowed: three numbers above 0 (train, valid, test)")
+    if config.pool and config.split == "given":
+        raise UserError(
+            "data.split: found given with data.pool, which splits anew; allowed: ratio, leave_one_out, global_temporal"
+        )
+
+
+def pool(interactions: Interactions, config: DataConfig) -> Interactions:
+    """Join the parts of a divided source into one, without the pairs that stood in several; else unchanged."""
+    if interactions.parts is None:
+        return interactions
+    joined = dataclasses.replace(interactions, parts=None)
+    if config.filter.duplicates == "keep":
+        return joined
+    return joined.take(first_of_pairs(joined, last=config.filter.duplicates == "last"))
+
+
+def ratio_counts(sizes: np.ndarray, ratio: tuple[float, float, float]) -> np.ndarray:
+    """How many of each user's interactions go to train, valid and test: [U, 3] int64, rows sum to sizes [U]."""
+    share = np.asarray(ratio, np.float64) / np.sum(ratio)
+    # Few sizes occur, so the table is made once a size. Rounding to 9 digits hides the noise of 0.1 + 0.2.
+    distinct, place = np.unique(sizes, return_inverse=True)
+    exact = np.round(distinct[:, None] * share, 9)
+    table = np.floor(exact).astype(np.int64)
+    left = distinct - table.sum(axis=1)
+    remainder = exact - table
+    priority = np.asarray([0, 2, 1])  # ties: train, then test, then valid
+    order = np.stack([np.lexsort((priority, -row)) for row in remainder])
+    np.put_along_axis(table, order, np.take_along_axis(table, order, 1) + (np.arange(3) < left[:, None]), 1)
+    starved = np.flatnonzero((table[:, 0] == 0) & (distinct > 0))
+    donor = 1 + np.argmax((table - exact)[starved, 1:], axis=1)
+    table[starved, donor] -= 1
+    table[starved, 0] = 1
+    return table[place]
+
+
+def _ratio_parts(interactions: Interactions, config: DataConfig, chronological: bool) -> np.ndarray:
+    users = interactions.user_ids
+    if config.order == "random":
+        order = np.lexsort((*_tie_order(interactions), _random_keys(interactions, config.split_seed), users))
+    elif interactions.timestamps is not None:
+        order = np.lexsort((interactions.timestamps, users))
+    elif chronological:
+        order = np.argsort(users, kind="stable")
+    else:
+        raise UserError(
+            "data.order: found temporal, but the source has no times (data.columns.timestamp names their column); "
+            "allowed: random"
+        )
+    sizes = np.bincount(users, minlength=len(interactions.users))
+    rank = _rank_in_user(users[order], sizes)
+    table = ratio_counts(sizes, config.ratio)
+    valid_from = table[:, 0][users[order]]
+    test_from = valid_from + table[:, 1][users[order]]
+    parts = np.empty(len(users), np.int8)
+    parts[order] = (rank >= valid_from).astype(np.int8) + (rank >= test_from)
+    return parts
+
+
+def _leave_one_out_parts(interactions: Interactions) -> np.ndarray:
+    """The last interaction is test, the one before valid; users with fewer than three stay in train whole."""
+    users = interactions.user_ids
+    if interactions.timestamps is None:
+        order = np.argsort(users, kind="stable")
+    else:
+        order = np.lexsort((interactions.timestamps, users))
+    sizes = np.bincount(users, minlength=len(interactions.users))
+    from_end = sizes[users[order]] - 1 - _rank_in_user(users[order], sizes)
+    parts = np.empty(len(users), np.int8)
+    parts[order] = np.where(from_end < 2, 2 - from_end, 0).astype(np.int8)
+    parts[_short_users(interactions)[users]] = 0
+    return parts
+
+
+def _short_users(interactions: Interactions) -> np.ndarray:
+    """Mask [U] bool of users with one or two interactions."""
+    sizes = np.bincount(interactions.user_ids, minlength=len(interactions.users))
+    return (sizes > 0) & (sizes < 3)
+
+
+def _global_temporal_parts(
+    interactions: Interactions, ratio: tuple[float, float, float]
+) -> tuple[np.ndarray, list[int]]:
+    """Parts [n] int8, and the first times of valid and test. What happened at one time is never divided."""
+    times = interactions.timestamps
+    if times is None:
+        raise UserError(
+            "data.split: found global_temporal, but the source has no times (data.columns.timestamp names their "
+            "column); allowed: ratio, leave_one_out"
+        )
+    ascending = np.sort(times)
+    cuts = []
+    for share in np.cumsum(ratio)[:2] / np.sum(ratio):
+        place = round(len(times) * float(share))
+        inside = ascending[min(place, len(times) - 1)]
+        before, after = np.searchsorted(ascending, inside, "left"), np.searchsorted(ascending, inside, "right")
+        # The border of times nearest to the quantile; past the end there is no time, hence + 1.
+        near = before if place - before <= after - place else after
+        cuts.append(int(ascending[near]) if near < len(times) else int(ascending[-1]) + 1)
+    return np.searchsorted(np.asarray(cuts), times, "right").astype(np.int8), cuts
+
+
+def _rank_in_user(sorted_users: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Position of each row among the rows of its user: [n] int64, for rows sorted by user."""
+    starts = np.cumsum(sizes) - sizes
+    return np.arange(len(sorted_users)) - starts[sorted_users]
+
+
+def _random_keys(interactions: Interactions, seed: int) -> np.ndarray:
+    """One random number [n] uint64 a (user, item) pair, from the raw ids and the seed alone.
+
+    So the split depends neither on the order of rows nor on who else is in the data.
+    """
+    user_hash = _mix(_hash_raw(interactions.users) + _mix(np.asarray([seed % 2**64], np.uint64)))
+    return _mix(user_hash[interactions.user_ids] + _hash_raw(interactions.items)[interactions.item_ids])
+
+
+def _tie_order(interactions: Interactions) -> tuple[np.ndarray, ...]:
+    """What orders rows of the same pair: times if there are any, then (lexsort is stable) order of source."""
+    return () if interactions.timestamps is None else (interactions.timestamps,)
+
+
+def _hash_raw(id_map: IdMap) -> np.ndarray:
+    """FNV-1a over the code points of each raw id, mixed: [n] uint64, whatever the width of the array."""
+    raw = np.ascontiguousarray(id_map.raw)
+    width = raw.dtype.itemsize // 4
+    hashes = np.full(len(raw), 0xCBF29CE484222325, np.uint64)
+    codes = raw.view(np.uint32).reshape(len(raw), width) if width else np.zeros((len(raw), 0), np.uint32)
+    for column in range(width):
+        code = codes[:, column].astype(np.uint64)
+        hashes = np.where(code > 0, (hashes ^ code) * np.uint64(0x100000001B3), hashes)
+    return _mix(hashes)
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection that spreads every bit. uint64."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _empty_part(name: str, config: DataConfig, sizes: dict[str, dict[str, int]]) -> str:
+    if config.split == "given":
+        found = ", ".join(part for part in PARTS if sizes[part]["interactions"])
+        return (
+            f"data.split: found given, but the source has no {name} part, only {found}; allowed: --data.pool "
+            "--data.split ratio, which joins the parts and splits anew"
+        )
+    if config.split == "leave_one_out":
+        return f"data.split: found leave_one_out, but no user has 3 interactions, so the {name} part would be empty"
+    total = sum(size["interactions"] for size in sizes.values())
+    return f"data.ratio: found {config.ratio}, which leaves the {name} part of {total} interactions empty"
