@@ -11,10 +11,10 @@ from typing import Any
 from jaxrec.config.experiment import Experiment
 from jaxrec.config.fields import leaves
 from jaxrec.data.dataset import Dataset
+from jaxrec.data.filters import check_filter
+from jaxrec.data.splits import check_split
 from jaxrec.errors import UserError
-
-METRICS = ("recall", "hit", "ndcg", "precision", "mrr", "map", "coverage")
-"""Names of the metrics at k that evaluation computes and `train.monitor` may name."""
+from jaxrec.eval.metrics import METRICS
 
 
 def validate(experiment: Experiment[Any]) -> None:
@@ -80,28 +80,8 @@ def _validate_data(experiment: Experiment[Any]) -> None:
     data = experiment.data
     _require(data.path != "", "data.path", "''", "a file or a folder")
     _require(bool(data.name) and "/" not in data.name, "data.name", repr(data.name), "a name without /")
-    _require(
-        all(share >= 0 for share in data.ratio) and data.ratio[0] > 0 and data.ratio[2] > 0,
-        "data.ratio",
-        data.ratio,
-        "shares of train, valid and test, none negative, train and test above 0",
-    )
-    _require(data.ratio[1] > 0, "data.ratio", data.ratio, "a valid share above 0: early stopping reads that part")
-    if data.pool and data.split == "given":
-        raise UserError(
-            "data.pool: joins the parts and splits anew, so data.split given cannot hold; allowed: ratio, "
-            "leave_one_out, global_temporal"
-        )
-    kept = data.filter
-    for name in ("user_core", "item_core"):
-        _require(getattr(kept, name) >= 0, f"data.filter.{name}", getattr(kept, name), "0 (off) or more")
-    if kept.start_time is not None and kept.end_time is not None:
-        _require(
-            kept.start_time < kept.end_time,
-            "data.filter.start_time",
-            kept.start_time,
-            f"before data.filter.end_time ({kept.end_time})",
-        )
+    check_split(data)
+    check_filter(data.filter)
 
 
 def _validate_train(experiment: Experiment[Any]) -> None:
