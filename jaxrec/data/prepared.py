@@ -1,0 +1,194 @@
+"""From what the config says to a prepared dataset: found, read, filtered, split, kept for the next time."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import jaxrec
+from jaxrec.data import prepared_cache
+from jaxrec.data.config import DataConfig
+from jaxrec.data.dataset import Dataset
+from jaxrec.data.filters import apply_filters, check_filter, counts
+from jaxrec.data.interactions import Interactions
+from jaxrec.data.leakage import leakage_report
+from jaxrec.data.splits import check_split, pool, split_with_record
+from jaxrec.errors import UserError
+
+RECIPE_VERSION = 1
+"""Raised when the same settings come to mean another dataset."""
+
+_RECIPE = ("format", "columns", "pool", "on_bad_row", "filter", "split", "ratio", "order", "split_seed")
+_CHRONOLOGICAL_FORMATS = ("sequences",)
+
+
+def load_dataset(config: DataConfig, on_event: Callable[[str], None] | None = None) -> Dataset:
+    """The dataset that the config describes: from the prepared cache where it is there, built and kept otherwise.
+
+    Looks at config.path, then $JAXREC_DATA/<name>, then takes the built-in sample. on_event is told what happens,
+    one line each. Raises UserError for a path that does not exist, bad content, and settings that do not fit it.
+    """
+    tell = on_event or (lambda line: None)
+    check_filter(config.filter)
+    check_split(config)
+    path = find_source(config)
+    if path is None:
+        return _from_sample(config)
+    content = content_digest(path)
+    sha256 = _digest({"content": content, "recipe": recipe(config)})
+    entry = prepared_cache.cache_folder(config.cache) / f"{sha256[:40]}-{jaxrec.__version__}"
+    dataset = _from_cache(entry, sha256, tell)
+    if dataset is None:
+        tell(f"reading {path.name}")
+        dataset = _from_files(config, path, content, sha256)
+        try:
+            prepared_cache.store(dataset, entry)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            tell(f"{entry.parent}: prepared data cannot be kept there ({reason}); going on without")
+    # Equal content under another name shares an entry.
+    source = dataset.provenance["source"] | {"name": path.name}
+    return dataclasses.replace(dataset, name=config.name, provenance=dataset.provenance | {"source": source})
+
+
+def find_source(config: DataConfig) -> pathlib.Path | None:
+    """Where the interactions lie; None means the built-in sample. Raises UserError."""
+    if config.path is not None:
+        path = pathlib.Path(config.path).expanduser()
+        if not path.exists():
+            raise UserError(f"data.path: {config.path} does not exist; allowed: a file or a folder of interactions")
+        return path.absolute()
+    root = os.environ.get("JAXREC_DATA")
+    if root and (pathlib.Path(root).expanduser() / config.name).exists():
+        return (pathlib.Path(root).expanduser() / config.name).absolute()
+    if config.require_real:
+        looked = f"$JAXREC_DATA/{config.name} does not exist" if root else "JAXREC_DATA is not set"
+        raise UserError(f"data.require_real: no data.path is given and {looked}; allowed: --data.path FILE_OR_FOLDER")
+    return None
+
+
+def content_digest(path: pathlib.Path) -> str:
+    """sha256 over names and bytes of the file, or of the files that lie in the folder itself, hidden ones apart."""
+    try:
+        files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+        names = [file for file in files if file == path or not file.name.startswith(".")]
+        return _digest([[file.name, prepared_cache.file_digest(file)] for file in names])
+    except OSError as error:
+        raise UserError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from error
+
+
+def recipe(config: DataConfig) -> dict[str, Any]:
+    """The settings that decide what becomes of given content, as JSON."""
+    settings = dataclasses.asdict(config)
+    return {"version": RECIPE_VERSION} | {name: settings[name] for name in _RECIPE}
+
+
+def _from_cache(entry: pathlib.Path, sha256: str, tell: Callable[[str], None]) -> Dataset | None:
+    try:
+        dataset = prepared_cache.load(entry, sha256)
+    except prepared_cache.DamagedEntryError as damage:
+        tell(f"{entry}: prepared data is damaged ({damage}); preparing it anew")
+        return None
+    if dataset is not None:
+        tell(f"using prepared data in {entry}")
+    return dataset
+
+
+def _from_files(config: DataConfig, path: pathlib.Path, content: str, sha256: str) -> Dataset:
+    from jaxrec.data.readers import read
+
+    result = read(config, path)
+    source = {
+        "kind": "path",
+        "name": path.name,
+        "format": result.format,
+        "sha256": content,
+        "files": [pathlib.Path(file).name for file in result.files],
+        "skipped_rows": result.skipped_rows,
+        "skipped_examples": list(result.skipped_examples),
+    }
+    text = result.item_text
+    chronological = result.format in _CHRONOLOGICAL_FORMATS
+    return _prepare(config, "path", result.interactions, text, source, sha256, chronological)
+
+
+def _from_sample(config: DataConfig) -> Dataset:
+    """The sample keeps its own behaviour, ratings and times, and is divided even where a config says `given`."""
+    from jaxrec.data.sample import SAMPLE_VERSION, make_sample
+
+    sample = make_sample()
+    own = {"behavior": None, "min_rating": None, "start_time": None, "end_time": None}
+    adapted = dataclasses.replace(
+        config,
+        filter=dataclasses.replace(config.filter, **own),
+        pool=False,
+        split="ratio" if config.split == "given" else config.split,
+    )
+    ignored = {f"filter.{name}": getattr(config.filter, name) for name, value in own.items()}
+    ignored |= {"split": config.split} if adapted.split != config.split else {}
+    ignored |= {"pool": config.pool} if config.pool else {}
+    source = {
+        "kind": "sample",
+        "name": "sample",
+        "version": SAMPLE_VERSION,
+        "ignored_settings": {name: value for name, value in ignored.items() if value is not None},
+    }
+    sha256 = _digest({"content": {"sample": SAMPLE_VERSION}, "recipe": recipe(adapted)})
+    text = dict(zip(sample.interactions.items.raw.tolist(), sample.item_text, strict=True))
+    return _prepare(adapted, "sample", sample.interactions, text, source, sha256, chronological=True)
+
+
+def _prepare(
+    config: DataConfig,
+    kind: Any,
+    interactions: Interactions,
+    item_text: dict[str, str] | None,
+    source: dict[str, Any],
+    sha256: str,
+    chronological: bool,
+) -> Dataset:
+    source = source | counts(interactions)
+    steps = []
+    if config.pool and interactions.parts is not None:
+        before = counts(interactions)
+        interactions = pool(interactions, config)
+        steps.append(
+            {"step": "pool", "setting": config.filter.duplicates, "before": before, "after": counts(interactions)}
+        )
+    interactions, filtered = apply_filters(interactions, config.filter)
+    train, valid, test, split_record = split_with_record(interactions, config, chronological)
+    leakage = leakage_report(train, valid, test)
+    text = None
+    if item_text is not None:
+        text = tuple(item_text.get(raw, "") for raw in train.items.raw.tolist())
+    provenance = {
+        "jaxrec": jaxrec.__version__,
+        "recipe": recipe(config),
+        "source": source,
+        "steps": steps + filtered,
+        "split": split_record,
+        "leakage": leakage,
+        "statistics": {
+            "users": len(train.users),
+            "items": len(train.items),
+            "interactions": {"train": len(train), "valid": len(valid), "test": len(test)},
+            "density": len(interactions) / (len(train.users) * len(train.items)),
+            "users_without_target": leakage["users_without_target"],
+            "unseen_items": len(train.items) - len(np.unique(train.item_ids)),
+            "items_with_text": None if text is None else sum(1 for words in text if words),
+        },
+    }
+    # What is returned now and what is read back from the cache are the same, tuples and all.
+    provenance = json.loads(json.dumps(provenance))
+    return Dataset(config.name, kind, train, valid, test, sha256, provenance, text)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
