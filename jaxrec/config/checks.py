@@ -28,13 +28,7 @@ def validate(experiment: Experiment[Any]) -> None:
     _validate_eval(experiment)
     _validate_devices(experiment)
     experiment.model.validate()
-    if _insists_on_text(experiment):
-        _require(
-            experiment.text.source != "none",
-            "text.source",
-            "none",
-            f"for the model {experiment.model.name} path or tfidf, or --model.text-source learned (no text)",
-        )
+    _validate_text(experiment)
 
 
 def resolve(experiment: Experiment[Any], dataset: Dataset, text: object | None) -> Experiment[Any]:
@@ -54,11 +48,7 @@ def validate_against(experiment: Experiment[Any], dataset: Dataset, text: object
     field = "eval.k" if largest in experiment.eval.k else "eval.save_topk"
     _require(largest <= dataset.num_items, field, largest, f"at most {dataset.num_items}, the items of {dataset.name}")
     if experiment.model.needs_text and text is None:
-        raise UserError(
-            f"text.source: the model {experiment.model.name} needs text and {dataset.name} has none; "
-            "allowed: --text.source path --text.path DIR, data with item text and --text.source tfidf, "
-            "or --model.text-source learned"
-        )
+        raise UserError(f"text: {dataset.name} has no item text, but the {_needs_text(experiment)}")
     for part in ("valid", "test"):
         if len(getattr(dataset, part)) == 0:
             raise UserError(f"data.split: the {part} part of {dataset.name} has no interaction, so nothing to rank")
@@ -72,8 +62,24 @@ def _require(holds: bool, field: str, found: object, allowed: str) -> None:
         raise UserError(f"{field}: found {found}, allowed: {allowed}")
 
 
-def _insists_on_text(experiment: Experiment[Any]) -> bool:
-    return experiment.model.needs_text and getattr(experiment.model, "text_source", None) != "auto"
+def _needs_text(experiment: Experiment[Any]) -> str:
+    choices = "--text.path DIR, or item_text.jsonl beside the data"
+    if hasattr(experiment.model, "text_source"):
+        choices += ", or --model.text-source learned (no text)"
+    return f"model {experiment.model.name} needs text; allowed: {choices}"
+
+
+def _validate_text(experiment: Experiment[Any]) -> None:
+    text = experiment.text
+    for name in ("dim", "min_df"):
+        _require(getattr(text, name) >= 1, f"text.{name}", getattr(text, name), "1 or more")
+    if text.path is not None:
+        _require(text.source in ("auto", "given"), "text.source", text.source, "auto or given, beside a text.path")
+    else:
+        _require(text.source != "given", "text.source", "given without text.path", "--text.path DIR, or auto")
+    decided_by_data = getattr(experiment.model, "text_source", None) == "auto"
+    if text.source == "none" and experiment.model.needs_text and not decided_by_data:
+        raise UserError(f"text.source: found none, but the {_needs_text(experiment)}")
 
 
 def _validate_data(experiment: Experiment[Any]) -> None:
