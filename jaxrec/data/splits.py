@@ -39,6 +39,21 @@ def split_with_record(
     check_split(config)
     if config.pool:
         interactions = pool(interactions, config)
+    parts, record = assign_parts(interactions, config, chronological)
+    train, valid, test = (
+        dataclasses.replace(interactions.take(parts == index), parts=None) for index in range(len(PARTS))
+    )
+    record["parts"] = {name: counts(part) for name, part in zip(PARTS, (train, valid, test), strict=True)}
+    for name in PARTS:
+        if record["parts"][name]["interactions"] == 0:
+            raise UserError(_empty_part(name, config, record["parts"]))
+    return train, valid, test, record
+
+
+def assign_parts(
+    interactions: Interactions, config: DataConfig, chronological: bool = False
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """The part of each row ([n] int8: 0 train, 1 valid, 2 test) and a JSON record of the rule; parts may be empty."""
     divided = interactions.parts is not None
     if divided and config.split != "given":
         raise UserError(
@@ -51,27 +66,18 @@ def split_with_record(
         )
     record: dict[str, Any] = {"rule": config.split}
     if interactions.parts is not None:
-        parts = interactions.parts
-    elif config.split == "ratio":
-        parts = _ratio_parts(interactions, config, chronological)
+        return interactions.parts, record
+    if config.split == "ratio":
         record |= {"ratio": list(config.ratio), "order": config.order}
         if config.order == "random":
             record["split_seed"] = config.split_seed
-    elif config.split == "leave_one_out":
-        parts = _leave_one_out_parts(interactions)
+        return _ratio_parts(interactions, config, chronological), record
+    if config.split == "leave_one_out":
         record["order"] = "source" if interactions.timestamps is None else "temporal"
         record["users_whole_in_train"] = int(np.count_nonzero(_short_users(interactions)))
-    else:
-        parts, cuts = _global_temporal_parts(interactions, config.ratio)
-        record |= {"ratio": list(config.ratio), "cut_times": cuts}
-    train, valid, test = (
-        dataclasses.replace(interactions.take(parts == index), parts=None) for index in range(len(PARTS))
-    )
-    record["parts"] = {name: counts(part) for name, part in zip(PARTS, (train, valid, test), strict=True)}
-    for name in PARTS:
-        if record["parts"][name]["interactions"] == 0:
-            raise UserError(_empty_part(name, config, record["parts"]))
-    return train, valid, test, record
+        return _leave_one_out_parts(interactions), record
+    parts, cuts = _global_temporal_parts(interactions, config.ratio)
+    return parts, record | {"ratio": list(config.ratio), "cut_times": cuts}
 
 
 def check_split(config: DataConfig) -> None:
