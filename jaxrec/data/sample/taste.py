@@ -15,10 +15,10 @@ VECTOR_DIM = 64
 
 # What a favor is made of, in units of log odds. Motivations and themes stand in an item's text; the circle (what
 # a user's friends happen to pass on) does not, so neither text nor interactions alone tell everything.
-MOTIVATION_STRENGTH = 2.6
-THEME_STRENGTH = 2.6
-CIRCLE_STRENGTH = 1.3
-POPULARITY_SPREAD = 0.8
+MOTIVATION_STRENGTH = 3.2
+THEME_STRENGTH = 3.0
+CIRCLE_STRENGTH = 1.6
+POPULARITY_SPREAD = 0.75
 
 IMAGE_NOISE = 1.0
 TEXT_NOISE = 0.5
