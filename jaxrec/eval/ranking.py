@@ -1,0 +1,201 @@
+"""Full ranking: every item of the catalogue is a candidate, what was seen is masked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxrec.data.batch import Batch
+from jaxrec.data.dataset import Dataset
+from jaxrec.errors import UserError
+from jaxrec.eval.blocks import UserBlocks, block_size, user_blocks
+from jaxrec.eval.config import EvalConfig
+from jaxrec.eval.metrics import all_metrics, coverage, mean_metrics
+from jaxrec.eval.rank_count import Ragged, mask_scores, ranks_of_targets
+from jaxrec.eval.topk import block_width, exact_top_k
+from jaxrec.eval.users import Part, ranked_users
+from jaxrec.models.base import Context, Encoded, ItemVectors, Params
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """One part ranked by one model.
+
+    metrics: `<name>@<k>` -> mean over the users. per_user: the same names -> [n] float64. user_ids: [n] int32,
+    ascending. topk_items: [n, K] int32, best first, -1 where fewer candidates exist; topk_scores: [n, K] float32;
+    both None without lists. masked: the parts whose items were no candidates.
+    """
+
+    metrics: dict[str, float]
+    per_user: dict[str, np.ndarray]
+    user_ids: np.ndarray
+    num_users: int
+    num_users_without_target: int
+    masked: tuple[str, ...]
+    topk_items: np.ndarray | None = None
+    topk_scores: np.ndarray | None = None
+
+
+class Scorer(Protocol):
+    """The part of the model contract (models/base.py) that ranking needs."""
+
+    def encode(self, params: Params, ctx: Context) -> Encoded:
+        """What is computed once per evaluation."""
+        ...
+
+    def user_vectors(self, encoded: Encoded, batch: Batch) -> jax.Array:
+        """[B, K, D] float32."""
+        ...
+
+    def item_vectors(self, encoded: Encoded) -> ItemVectors:
+        """Vectors and bias of the whole catalogue."""
+        ...
+
+
+class _Compiled:
+    """The compiled calls of one model, kept from evaluation to evaluation."""
+
+    def __init__(self, model: Scorer) -> None:
+        def encode(params: Params, ctx: Context) -> tuple[Encoded, ItemVectors]:
+            encoded = model.encode(params, ctx)
+            return encoded, model.item_vectors(encoded)
+
+        self.model = model
+        self.encode = jax.jit(encode)
+        self.rank: dict[bool, Callable[..., tuple[jax.Array, ...]]] = {}
+
+
+class _Lists(NamedTuple):
+    """Flat items of all target lists and of all masked lists, on every device."""
+
+    target_items: jax.Array
+    masked_items: jax.Array
+
+
+class FullRanking:
+    """Ranks the targets of one part among all items that the user has not seen.
+
+    Users without a target are left out and counted. Items are encoded once an evaluation; users pass in blocks of
+    one size, spread over all devices of the mesh, in one compiled call that is kept for the next evaluation.
+    Without lists, ranks are counted and nothing is sorted (`rank_count`); with lists, the exact best
+    max(save_topk, k) items of every user are given too. Both read the same float32 scores.
+
+    Raises UserError where a cut-off is larger than the catalogue or the part has no interaction.
+    """
+
+    def __init__(self, dataset: Dataset, part: Part, config: EvalConfig, mesh: Mesh | None = None) -> None:
+        self.config = config
+        self.users = ranked_users(dataset, part, config.mask_valid_at_test)
+        self._check(part)
+        self._mesh = mesh if mesh is not None else Mesh(np.asarray(jax.local_devices()[:1]), ("data",))
+        self._list_length = min(max((*config.k, config.save_topk)), self.users.num_items)
+        self._lists = _Lists(self._put(self.users.target_items, P()), self._put(self.users.masked_items, P()))
+        self._blocks: dict[int, tuple[UserBlocks, UserBlocks]] = {}
+        self._compiled: dict[int, _Compiled] = {}
+
+    def evaluate(self, model: Scorer, params: Params, ctx: Context, *, lists: bool = False) -> Evaluation:
+        """Metrics of the model, and each user's best items where lists are asked for."""
+        # By identity: the entry holds the model, so that its id is not given to another.
+        compiled = self._compiled.setdefault(id(model), _Compiled(model))
+        replicated = NamedSharding(self._mesh, P())
+        # The parameters may lie on another mesh than the one that ranks.
+        encoded, items = jax.device_put(compiled.encode(params, ctx), replicated)
+        host_blocks, blocks = self._blocks_for(model, encoded)
+        if lists not in compiled.rank:
+            compiled.rank[lists] = jax.jit(self._ranker(model, lists), out_shardings=replicated)
+        results = compiled.rank[lists](encoded, items, self._lists, blocks)
+        ranks, *top = (host_blocks.in_order(np.asarray(result)) for result in results)
+        per_user = all_metrics(ranks, self.users.num_targets, self.config.k)
+        metrics = mean_metrics(per_user)
+        topk_scores, topk_items = top if lists else (None, None)
+        if topk_items is not None and topk_scores is not None:
+            topk_items = np.where(np.isneginf(topk_scores), -1, topk_items).astype(np.int32)
+            metrics |= {f"coverage@{k}": coverage(topk_items, self.users.num_items, k) for k in self.config.k}
+        return Evaluation(
+            metrics=metrics,
+            per_user=per_user,
+            user_ids=self.users.user_ids,
+            num_users=len(self.users.user_ids),
+            num_users_without_target=self.users.num_without_target,
+            masked=self.users.masks,
+            topk_items=topk_items,
+            topk_scores=topk_scores,
+        )
+
+    def _check(self, part: Part) -> None:
+        if not self.config.k or min(self.config.k) < 1:
+            raise UserError(f"eval.k: {self.config.k} is not a list of cut-offs; allowed: whole numbers from 1")
+        if max(self.config.k) > self.users.num_items:
+            raise UserError(
+                f"eval.k: {max(self.config.k)} is larger than the catalogue of {self.users.num_items} items"
+            )
+        if not len(self.users.user_ids):
+            raise UserError(f"data.split: the {part} part holds no interaction, so there is nothing to rank")
+
+    def _put(self, array: np.ndarray, spec: P) -> jax.Array:
+        # From a callback, so that it also works where some devices belong to other processes.
+        return jax.make_array_from_callback(array.shape, NamedSharding(self._mesh, spec), lambda index: array[index])
+
+    def _blocks_for(self, model: Scorer, encoded: Encoded) -> tuple[UserBlocks, UserBlocks]:
+        """Blocks on the host and on the devices; K, the number of interests, decides how many users fit."""
+        one = {"user_ids": jnp.zeros((1,), jnp.int32), "mask": jnp.ones((1,), bool)}
+        num_interests = jax.eval_shape(model.user_vectors, encoded, one).shape[1]
+        if num_interests not in self._blocks:
+            size = block_size(self.users, num_interests, self.config.memory_budget_mb, self._mesh.devices.size)
+            host = user_blocks(self.users, size, self._mesh.devices.size)
+            spec = P(self._mesh.axis_names)
+            self._blocks[num_interests] = host, UserBlocks(*(self._put(array, spec) for array in host))
+        return self._blocks[num_interests]
+
+    def _ranker(self, model: Scorer, lists: bool) -> Callable[..., tuple[jax.Array, ...]]:
+        """All blocks of users, spread over the mesh: ranks, and with lists also scores and items."""
+        users, config, length = self.users, self.config, self._list_length
+        last_k = max(config.k)
+        num_ranks = min(int(users.num_targets.max()), last_k)
+        width = block_width(users.num_items, length) if lists else 1
+
+        def rank_blocks(encoded: Encoded, items: ItemVectors, flat: _Lists, blocks: UserBlocks):
+            padding = -users.num_items % width
+            vectors = jnp.pad(items.vectors, ((0, padding), (0, 0)))
+            bias = jnp.pad(items.bias, (0, padding), constant_values=-jnp.inf)
+
+            def rank_block(block: UserBlocks) -> tuple[jax.Array, ...]:
+                batch = {"user_ids": block.user_ids, "mask": block.mask}
+                scores = all_scores(model.user_vectors(encoded, batch), vectors, bias)
+                targets = Ragged(flat.target_items, block.target_start, block.target_count)
+                masked = Ragged(flat.masked_items, block.masked_start, block.masked_count)
+                ranks = ranks_of_targets(scores, targets, masked, num_ranks, last_k)
+                if not lists:
+                    return (ranks,)
+                return ranks, *exact_top_k(mask_scores(scores, masked), length, width)
+
+            return lax.map(rank_block, blocks)
+
+        blocked = P(self._mesh.axis_names)
+        return jax.shard_map(
+            rank_blocks, mesh=self._mesh, in_specs=(P(), P(), P(), blocked), out_specs=blocked, check_vma=False
+        )
+
+
+def all_scores(user_vectors: jax.Array, vectors: jax.Array, bias: jax.Array) -> jax.Array:
+    """max over K of <u_k, i> + bias_i, [B, I] float32, of user vectors [B, K, D] and items [I, D], [I].
+
+    Products are of full float32 precision on every device, and computed once: a comparison of scores that were
+    computed in two ways would not be exact.
+    """
+    num_rows, num_interests, dim = user_vectors.shape
+    flat = user_vectors.reshape(num_rows * num_interests, dim).astype(jnp.float32)
+    product = lax.dot_general(
+        flat, vectors.astype(jnp.float32), (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST
+    )
+    if num_interests > 1:
+        product = jnp.max(product.reshape(num_rows, num_interests, -1), axis=1)
+    return lax.optimization_barrier(product) + bias[None, :].astype(jnp.float32)

@@ -1,0 +1,85 @@
+"""Who is ranked, what they should find and what is hidden from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+
+from jaxrec.data.dataset import Dataset, positives_csr
+from jaxrec.data.interactions import Interactions
+
+Part = Literal["valid", "test"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RankedUsers:
+    """Users with at least one target, ordered by id; two ragged lists an user, as indptr and flat items.
+
+    user_ids: [n] int32. target_*: what should be found. masked_*: seen items that are no candidates; a target is
+    never masked, so the two lists share no item. indptr: [n + 1] int32; items: int32, sorted, without repeats.
+    masks: the parts whose items are masked. num_without_target: users of the id map who are left out.
+    """
+
+    user_ids: np.ndarray
+    target_indptr: np.ndarray
+    target_items: np.ndarray
+    masked_indptr: np.ndarray
+    masked_items: np.ndarray
+    num_items: int
+    masks: tuple[str, ...]
+    num_without_target: int
+
+    @property
+    def num_targets(self) -> np.ndarray:
+        """Targets of each user, [n] int32, at least 1."""
+        return np.diff(self.target_indptr)
+
+    @property
+    def num_candidates(self) -> np.ndarray:
+        """Items that each user's ranking holds, targets included, [n] int32."""
+        return self.num_items - np.diff(self.masked_indptr)
+
+
+def ranked_users(dataset: Dataset, part: Part, mask_valid_at_test: bool) -> RankedUsers:
+    """Targets from `part`; masked are train items, and at test also those of valid where told so."""
+    targets = dataset.valid if part == "valid" else dataset.test
+    masks = ("train", "valid") if part == "test" and mask_valid_at_test else ("train",)
+    seen = [dataset.train, dataset.valid][: len(masks)]
+    return from_interactions(targets, seen, dataset.num_users, dataset.num_items, masks)
+
+
+def from_interactions(
+    targets: Interactions, seen: list[Interactions], num_users: int, num_items: int, masks: tuple[str, ...]
+) -> RankedUsers:
+    """The two lists of every user with a target; repeats fall away, and a target that is also seen stays a target."""
+    target_indptr, target_items = positives_csr(targets, num_users)
+    target_keys = _keys(target_indptr, target_items, num_items)
+    seen_keys = np.unique(np.concatenate([part.user_ids.astype(np.int64) * num_items + part.item_ids for part in seen]))
+    seen_keys = np.setdiff1d(seen_keys, target_keys, assume_unique=True)
+    user_ids = np.flatnonzero(np.diff(target_indptr)).astype(np.int32)
+    seen_keys = seen_keys[np.isin(seen_keys // num_items, user_ids)]
+    row_of_user = np.full(num_users, -1, np.int64)
+    row_of_user[user_ids] = np.arange(len(user_ids))
+    masked_counts = np.bincount(row_of_user[seen_keys // num_items], minlength=len(user_ids))
+    return RankedUsers(
+        user_ids=user_ids,
+        target_indptr=_indptr(np.diff(target_indptr)[user_ids]),
+        target_items=target_items,
+        masked_indptr=_indptr(masked_counts),
+        masked_items=(seen_keys % num_items).astype(np.int32),
+        num_items=num_items,
+        masks=masks,
+        num_without_target=num_users - len(user_ids),
+    )
+
+
+def _indptr(counts: np.ndarray) -> np.ndarray:
+    indptr = np.zeros(len(counts) + 1, np.int32)
+    np.cumsum(counts, out=indptr[1:])
+    return indptr
+
+
+def _keys(indptr: np.ndarray, items: np.ndarray, num_items: int) -> np.ndarray:
+    return np.repeat(np.arange(len(indptr) - 1, dtype=np.int64), np.diff(indptr)) * num_items + items
