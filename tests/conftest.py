@@ -18,6 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+    parser.addoption("--update-golden", action="store_true", help="write the golden texts of the configs anew")
 
 
 def pytest_collection_modifyitems(config, items):
