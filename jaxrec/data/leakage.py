@@ -50,7 +50,7 @@ def leakage_sentences(report: dict[str, Any]) -> list[str]:
     for pair, shared in report["shared_pairs"].items():
         if shared:
             a, b = pair.split("_")
-            lines.append(f"{shared:,} user-item pairs stand in both {a} and {b}.")
+            lines.append(f"{_counted(shared, 'user-item pair')} in both {a} and {b}.")
     if not lines:
         lines.append("No user-item pair stands in two parts.")
     if report["time"] is None:
@@ -58,22 +58,26 @@ def leakage_sentences(report: dict[str, Any]) -> list[str]:
     for name, time in (report["time"] or {}).items():
         if time["before_last_training"]:
             lines.append(
-                f"{time['before_last_training']:,} {name} interactions ({time['before_last_training_share']:.1%}) "
-                "are earlier than the user's last training one."
+                f"{_counted(time['before_last_training'], f'{name} interaction')} "
+                f"({time['before_last_training_share']:.1%}) earlier than the user's last training one."
             )
         if time["training_after_first"]:
             lines.append(
-                f"{time['training_after_first']:,} training interactions ({time['training_after_first_share']:.1%}) "
-                f"are later than the earliest of {name}: training looks into the future of other users."
+                f"{_counted(time['training_after_first'], 'training interaction')} "
+                f"({time['training_after_first_share']:.1%}) later than the earliest of {name}: training looks into the "
+                "future of other users."
             )
         if not time["before_last_training"] and not time["training_after_first"]:
             lines.append(f"No training interaction is later than the earliest of {name}.")
     for name, unseen in report["unseen"].items():
         if unseen["users"] or unseen["items"]:
-            lines.append(f"Training never saw {unseen['users']:,} users and {unseen['items']:,} items of {name}.")
+            lines.append(
+                f"Never seen in training: {_counted(unseen['users'], 'user')} and {_counted(unseen['items'], 'item')} "
+                f"of {name}."
+            )
     for name, missing in report["users_without_target"].items():
         if missing:
-            lines.append(f"{missing:,} users of training have no interaction in {name} and are left out there.")
+            lines.append(f"{_counted(missing, 'user')} of training without an interaction in {name}, left out there.")
     return lines
 
 
@@ -103,3 +107,7 @@ def _present(ids: np.ndarray, size: int) -> np.ndarray:
 
 def _count(mask: np.ndarray) -> int:
     return int(np.count_nonzero(mask))
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -77,9 +77,11 @@ def find_source(config: DataConfig) -> pathlib.Path | None:
 def content_digest(path: pathlib.Path) -> str:
     """sha256 over names and bytes of the file, or of the files that lie in the folder itself, hidden ones apart."""
     try:
-        files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
-        names = [file for file in files if file == path or not file.name.startswith(".")]
-        return _digest([[file.name, prepared_cache.file_digest(file)] for file in names])
+        if path.is_file():
+            files = [path]
+        else:
+            files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        return _digest([[file.name, prepared_cache.file_digest(file)] for file in files])
     except OSError as error:
         raise UserError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from error
 
@@ -112,7 +114,8 @@ def _from_files(config: DataConfig, path: pathlib.Path, content: str, sha256: st
         "sha256": content,
         "files": [pathlib.Path(file).name for file in result.files],
         "skipped_rows": result.skipped_rows,
-        "skipped_examples": list(result.skipped_examples),
+        # The provenance travels with results, so it says which file and not where on this machine.
+        "skipped_examples": [example.replace(f"{path.parent}{os.sep}", "") for example in result.skipped_examples],
     }
     text = result.item_text
     chronological = result.format in _CHRONOLOGICAL_FORMATS
@@ -121,7 +124,7 @@ def _from_files(config: DataConfig, path: pathlib.Path, content: str, sha256: st
 
 def _from_sample(config: DataConfig) -> Dataset:
     """The sample keeps its own behaviour, ratings and times, and is divided even where a config says `given`."""
-    from jaxrec.data.sample import SAMPLE_VERSION, make_sample
+    from jaxrec.data.sample import VERSION, make_sample
 
     sample = make_sample()
     own = {"behavior": None, "min_rating": None, "start_time": None, "end_time": None}
@@ -137,10 +140,10 @@ def _from_sample(config: DataConfig) -> Dataset:
     source = {
         "kind": "sample",
         "name": "sample",
-        "version": SAMPLE_VERSION,
+        "version": VERSION,
         "ignored_settings": {name: value for name, value in ignored.items() if value is not None},
     }
-    sha256 = _digest({"content": {"sample": SAMPLE_VERSION}, "recipe": recipe(adapted)})
+    sha256 = _digest({"content": {"sample": VERSION}, "recipe": recipe(adapted)})
     text = dict(zip(sample.interactions.items.raw.tolist(), sample.item_text, strict=True))
     return _prepare(adapted, "sample", sample.interactions, text, source, sha256, chronological=True)
 

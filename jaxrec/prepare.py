@@ -1,0 +1,143 @@
+"""`python -m jaxrec.prepare --path FILE [--out DIR] [--flag value …]`: read, filter, split, and say what came of it.
+
+The flags are those of an experiment's data, with or without `data.` in front: `--split given`, `--filter.user-core 5`.
+What is prepared is kept, so that a run with the same settings starts at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import sys
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from jaxrec.command_line import run_command
+from jaxrec.config import Experiment, override
+from jaxrec.data.config import DataConfig
+from jaxrec.data.dataset import Dataset
+from jaxrec.data.export import check_export_folder, export
+from jaxrec.data.leakage import leakage_sentences
+from jaxrec.data.prepared import load_dataset
+from jaxrec.errors import UserError
+
+_PROGRAM = "python -m jaxrec.prepare [--out DIR]"
+_DESCRIPTION = (
+    "Read interactions, filter and split them, and say what came of it. --out DIR writes the parts as CSV with raw "
+    "ids, the item texts and the provenance into a new folder."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _NoModel:
+    """Stands where an experiment has its model: only the flags of the data are wanted."""
+
+
+def main(argv: list[str]) -> int:
+    """Prepare one dataset; the exit status."""
+    out, rest = _take_out(argv)
+    config = _parse(rest)
+    if out is not None:
+        check_export_folder(out)
+    notices = Console(stderr=True, highlight=False)
+    dataset = _load(config, notices)
+    if dataset.source == "sample":
+        notices.print(
+            "jaxrec: no data was given: this is the built-in sample, synthetic users and items", soft_wrap=True
+        )
+    print_preparation(Console(highlight=False), dataset)
+    if out is not None:
+        export(dataset, out)
+        notices.print(f"jaxrec: written to {out}", soft_wrap=True, markup=False)
+    return 0
+
+
+def print_preparation(console: Console, dataset: Dataset) -> None:
+    """The steps with their counts, the parts, and what the split leaks."""
+    record = dataset.provenance
+    table = Table(title=f"{dataset.name}: {record['source']['name']}", title_justify="left")
+    table.add_column("step")
+    for column in ("interactions", "users", "items"):
+        table.add_column(column, justify="right")
+
+    def row(label: str, counts: dict[str, int]) -> None:
+        table.add_row(label, *(f"{counts[column]:,}" for column in ("interactions", "users", "items")))
+
+    row("read", record["source"])
+    for step in record["steps"]:
+        row(_label(step), step["after"])
+    table.add_section()
+    for name, counts in record["split"]["parts"].items():
+        row(name, counts)
+    console.print(table)
+    for line in [*_skipped(record["source"]), *leakage_sentences(record["leakage"])]:
+        console.print(line, soft_wrap=True, markup=False)
+    console.print(f"sha256 {dataset.sha256}", soft_wrap=True)
+
+
+def _label(step: dict) -> str:
+    setting = step["setting"]
+    if isinstance(setting, dict):
+        return ", ".join(f"{name} {value}" for name, value in setting.items())
+    return f"{step['step']} {setting}"
+
+
+def _skipped(source: dict) -> list[str]:
+    if not source.get("skipped_rows"):
+        return []
+    examples = "; ".join(source["skipped_examples"])
+    return [f"{source['skipped_rows']:,} bad rows were skipped, such as {examples}"]
+
+
+def _take_out(argv: list[str]) -> tuple[pathlib.Path | None, list[str]]:
+    """Take `--out DIR` or `--out=DIR` out of argv, wherever it stands."""
+    out, rest, words = None, [], iter(argv)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag != "--out":
+            rest.append(word)
+            continue
+        value = value if equals else next(words, "")
+        if not value or value.startswith("--"):
+            raise UserError("--out: no value, allowed: a folder")
+        out = pathlib.Path(value).expanduser()
+    return out, rest
+
+
+def _parse(argv: list[str]) -> DataConfig:
+    if any(word in ("-h", "--help") for word in argv):
+        tyro.cli(DataConfig, args=["--help"], prog=_PROGRAM, description=_DESCRIPTION)
+    whole = [f"--data.{word[2:]}" if _is_bare(word) else word for word in argv]
+    try:
+        config = override(Experiment(model=_NoModel()), whole).data
+    except UserError as error:
+        raise UserError(_bare(str(error))) from error
+    named = any(word.partition("=")[0] == "--data.name" for word in whole)
+    if config.path is not None and not named:
+        config = dataclasses.replace(config, name=pathlib.Path(config.path).name.partition(".")[0] or config.name)
+    return config
+
+
+def _load(config: DataConfig, notices: Console) -> Dataset:
+    def tell(line: str) -> None:
+        notices.print(f"jaxrec: {line}", soft_wrap=True, markup=False)
+
+    try:
+        return load_dataset(config, tell)
+    except UserError as error:
+        raise UserError(_bare(str(error))) from error
+
+
+def _is_bare(word: str) -> bool:
+    return word.startswith("--") and not word.startswith(("--data.", "--no-data."))
+
+
+def _bare(message: str) -> str:
+    """Flags as this command spells them."""
+    return message.replace("--data.", "--")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
