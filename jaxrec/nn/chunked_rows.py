@@ -7,6 +7,7 @@ that of the levels (logarithmic in the largest degree), and the order of every s
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import flax.struct
@@ -19,25 +20,25 @@ Array = Any
 
 @flax.struct.dataclass
 class ChunkedRows:
-    """R rows over S senders.
+    """R rows over S senders, E edges in all.
 
-    senders: [width, C] int32 sender of each slot (0 where there is none); edges: [width, C] int32 place of each
-    slot in the row-sorted edge list, the number of edges where there is none. levels: for each further level,
-    [width, C'] int32 places in all the sums so far, of which the last place + 1 is zero. roots: [R] int32 place of
-    each row's whole sum.
+    senders: [width, C] int32 sender of each slot, S where there is none; edges: [width, C] int32 place of each slot in
+    the row-sorted edge list, E where there is none. levels: for each further level, [width, C'] int32 places in the
+    sums of all levels together, -1 where there is none. roots: [R] int32 place of each row's whole sum, -1 for an
+    empty row. weights: [width, C] float32 factor of each slot, None where all are 1.
     """
 
     senders: Array
     edges: Array
     levels: tuple[Array, ...]
     roots: Array
+    weights: Array | None = None
 
 
 def chunk_rows(indptr: np.ndarray, senders: np.ndarray, num_senders: int, width: int = 8) -> ChunkedRows:
     """Cut CSR rows into chunks. indptr: [R+1] int32; senders: [E] int32 below num_senders."""
-    del num_senders
     slots, starts, counts = _cut(np.diff(indptr).astype(np.int64), indptr[:-1].astype(np.int64), width, len(senders))
-    padded = np.append(senders, np.int32(0))
+    padded = np.append(senders, num_senders).astype(np.int32)
     levels, total, roots = [], slots.shape[1], starts.copy()
     rows = np.arange(len(counts))
     while (wide := counts > 1).any():
@@ -47,8 +48,7 @@ def chunk_rows(indptr: np.ndarray, senders: np.ndarray, num_senders: int, width:
         starts = starts + total
         roots[rows] = starts
         total += level.shape[1]
-    roots[np.diff(indptr) == 0] = total
-    levels = [np.where(level < 0, total, level).astype(np.int32) for level in levels]
+    roots[np.diff(indptr) == 0] = -1
     return ChunkedRows(
         senders=padded[slots], edges=slots.astype(np.int32), levels=tuple(levels), roots=roots.astype(np.int32)
     )
@@ -65,14 +65,24 @@ def _cut(lengths: np.ndarray, starts: np.ndarray, width: int, fill: int):
     return slots, first[:-1], counts
 
 
-def chunked_product(rows: ChunkedRows, values: jax.Array, table: jax.Array) -> jax.Array:
-    """[R, D] sums of values [E] times the senders' rows of table [S, D]."""
-    weights = jnp.append(values, jnp.zeros(1, values.dtype))[rows.edges]
-    senders = jnp.asarray(rows.senders)
-    total = sum(weights[slot][:, None] * table[senders[slot]] for slot in range(senders.shape[0]))
-    sums = [jnp.asarray(total)]
+def chunked_product(rows: ChunkedRows, table: jax.Array) -> jax.Array:
+    """[R, D] sums over each row's senders of their rows in table [S, D], times the slots' weights."""
+    padded = _with_zero_row(table)
+    terms = (padded[senders] for senders in jnp.asarray(rows.senders))
+    if rows.weights is not None:
+        terms = (term * weight[:, None] for term, weight in zip(terms, rows.weights, strict=True))
+    sums = functools.reduce(jnp.add, terms)
     for level in rows.levels:
-        below = jnp.concatenate([*sums, jnp.zeros((1, table.shape[1]), table.dtype)])
-        level = jnp.minimum(level, below.shape[0] - 1)
-        sums.append(sum(below[level[slot]] for slot in range(level.shape[0])))
-    return jnp.concatenate([*sums, jnp.zeros((1, table.shape[1]), table.dtype)])[rows.roots]
+        below = _with_zero_row(sums)
+        sums = jnp.concatenate([sums, functools.reduce(jnp.add, (below[slot] for slot in jnp.asarray(level)))])
+    return _with_zero_row(sums)[rows.roots]
+
+
+def slot_weights(rows: ChunkedRows, weights: jax.Array) -> ChunkedRows:
+    """The rows with a weight for each edge; weights: [E] float32 in row order."""
+    return rows.replace(weights=jnp.append(weights, jnp.zeros(1, weights.dtype))[rows.edges])
+
+
+def _with_zero_row(table: jax.Array) -> jax.Array:
+    """The table and a last row of zeros, which is what -1 and the first index past the end find."""
+    return jnp.concatenate([table, jnp.zeros((1, table.shape[1]), table.dtype)])

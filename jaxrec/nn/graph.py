@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrec.nn.chunked_rows import ChunkedRows, chunk_rows
+from jaxrec.nn.chunked_rows import ChunkedRows, chunk_rows, slot_weights
 
 if TYPE_CHECKING:
     import jraph
@@ -28,6 +28,7 @@ class Graph:
     user_indptr: [U+1], user_items: [E] int32, user_values: [E] float32: the items of each user.
     item_indptr: [I+1], item_users: [E] int32, item_values: [E] float32: the users of each item.
     item_edges: [E] int32: the place in the user order of each edge in the item order.
+    receiver_scale, sender_scale: [N] float32, degree^-a and degree^-b, 0 for a node without edges.
     transpose_scale: [N] float32 diagonal T = degree^(a-b) with A^T = T A T^-1; None where a = b and A = A^T.
     user_chunks, item_chunks: the same rows in chunks of fixed width, for the backend `ell`; None otherwise.
     """
@@ -39,6 +40,8 @@ class Graph:
     item_users: Array
     item_values: Array
     item_edges: Array
+    receiver_scale: Array
+    sender_scale: Array
     transpose_scale: Array | None
     user_chunks: ChunkedRows | None
     item_chunks: ChunkedRows | None
@@ -89,13 +92,14 @@ def build_graph(
     by_item = np.argsort(items, kind="stable").astype(np.int32)
     user_degrees = np.bincount(users, minlength=num_users)
     item_degrees = np.bincount(items, minlength=num_items)
-    receiver, sender = exponents
     user_indptr, item_indptr = _indptr(user_degrees), _indptr(item_degrees)
-    user_values = _power(user_degrees, -receiver)[users] * _power(item_degrees, -sender)[items]
-    item_values = (_power(item_degrees, -receiver)[items] * _power(user_degrees, -sender)[users])[by_item]
     degrees = np.concatenate([user_degrees, item_degrees])
-    chunked = backend == "ell"
+    receiver, sender = exponents
+    receiver_scale, sender_scale = _power(degrees, -receiver), _power(degrees, -sender)
+    user_values = receiver_scale[users] * sender_scale[items + num_users]
+    item_values = (receiver_scale[items + num_users] * sender_scale[users])[by_item]
     item_users = users[by_item]
+    chunked = backend == "ell"
     return Graph(
         user_indptr=user_indptr,
         user_items=items,
@@ -104,6 +108,8 @@ def build_graph(
         item_users=item_users,
         item_values=item_values.astype(np.float32),
         item_edges=by_item,
+        receiver_scale=receiver_scale.astype(np.float32),
+        sender_scale=sender_scale.astype(np.float32),
         transpose_scale=None if receiver == sender else _power(degrees, receiver - sender, 1.0).astype(np.float32),
         user_chunks=chunk_rows(user_indptr, items, num_items) if chunked else None,
         item_chunks=chunk_rows(item_indptr, item_users, num_users) if chunked else None,
@@ -120,10 +126,13 @@ def edge_dropout(graph: Graph, rng: jax.Array, rate: float | jax.Array) -> Graph
     The degrees in the normalisation stay those of the whole graph, as LightGCN's dropout has it.
     """
     keep = 1.0 - rate
-    kept = jax.random.bernoulli(rng, keep, (graph.num_edges,)) / keep
-    user_values = jnp.asarray(graph.user_values) * kept
-    item_values = jnp.asarray(graph.item_values) * kept[graph.item_edges]
-    return graph.replace(user_values=user_values, item_values=item_values)
+    by_user = jax.random.bernoulli(rng, keep, (graph.num_edges,)) / keep
+    by_item = by_user[graph.item_edges]
+    chunks = {}
+    if graph.user_chunks is not None and graph.item_chunks is not None:
+        chunks["user_chunks"] = slot_weights(graph.user_chunks, by_user)
+        chunks["item_chunks"] = slot_weights(graph.item_chunks, by_item)
+    return graph.replace(user_values=graph.user_values * by_user, item_values=graph.item_values * by_item, **chunks)
 
 
 def to_graphs_tuple(graph: Graph, nodes: jax.Array | None = None) -> jraph.GraphsTuple:

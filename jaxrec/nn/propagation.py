@@ -16,6 +16,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from jaxrec.nn.graph import Graph
 from jaxrec.nn.propagation_backends import Halves, multiply
+from jaxrec.nn.propagation_rows import add_rows, product_rows, take_rows
 
 Combine = Literal["mean", "sum", "mean_no_ego"]
 
@@ -133,7 +134,14 @@ _propagate.defvjp(_propagate_forward, _propagate_backward)
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _propagate_rows(embeddings, rows, graph: Graph, num_layers: int, mesh):
     def layers(embeddings, rows, graph):
-        return jnp.stack([layer[rows] for layer in _layers(embeddings, graph, num_layers)])
+        nodes = _split(embeddings, graph)
+        layers = [embeddings[rows]]
+        for _ in range(num_layers - 1):
+            nodes = multiply(graph, nodes)
+            layers.append(take_rows(graph, nodes, rows))
+        if num_layers:
+            layers.append(product_rows(graph, nodes, rows))
+        return jnp.stack(layers)
 
     out = PartitionSpec(None, None, "model")
     return _over_features(layers, mesh, (_FEATURES, _WHOLE, _WHOLE), out)(embeddings, rows, graph)
@@ -148,10 +156,11 @@ def _propagate_rows_backward(num_layers: int, mesh, residuals, cotangent):
         scale = graph.transpose_scale
         if scale is not None:
             cotangent = cotangent / scale[rows][None, :, None]
-        nodes = jnp.zeros((graph.num_nodes, cotangent.shape[-1]), cotangent.dtype).at[rows].add(cotangent[-1])
+        zeros = jnp.zeros((graph.num_nodes, cotangent.shape[-1]), cotangent.dtype)
+        nodes = add_rows(graph, _split(zeros, graph), rows, cotangent[-1])
         for layer in range(num_layers - 1, -1, -1):  # Horner: x <- G_k + A^T x
-            users, items = multiply(graph, _split(nodes, graph))
-            nodes = jnp.concatenate([users, items]).at[rows].add(cotangent[layer])
+            nodes = add_rows(graph, multiply(graph, nodes), rows, cotangent[layer])
+        nodes = jnp.concatenate(nodes)
         return nodes if scale is None else nodes * scale[:, None]
 
     rows, graph = residuals

@@ -21,12 +21,13 @@ def _bcsr(graph: Graph, nodes: Halves) -> Halves:
     """jax's CSR product: an Eigen kernel on the CPU. The halves are independent, and XLA runs them side by side."""
     users, items = nodes
     return (
-        _csr(graph.user_values, graph.user_items, graph.user_indptr, graph.num_users, items),
-        _csr(graph.item_values, graph.item_users, graph.item_indptr, graph.num_items, users),
+        csr_product(graph.user_values, graph.user_items, graph.user_indptr, graph.num_users, items),
+        csr_product(graph.item_values, graph.item_users, graph.item_indptr, graph.num_items, users),
     )
 
 
-def _csr(values, columns, indptr, num_rows: int, table: jax.Array) -> jax.Array:
+def csr_product(values, columns, indptr, num_rows: int, table: jax.Array) -> jax.Array:
+    """Rows by values, columns [E], indptr [num_rows+1], times table [S, D]; what lies past the last row is unread."""
     matrix = sparse.BCSR(
         (jnp.asarray(values), jnp.asarray(columns), jnp.asarray(indptr)),
         shape=(num_rows, table.shape[0]),
@@ -37,11 +38,14 @@ def _csr(values, columns, indptr, num_rows: int, table: jax.Array) -> jax.Array:
 
 
 def _ell(graph: Graph, nodes: Halves) -> Halves:
+    """Gathers and sums alone, for accelerators: A = D^-a A0 D^-b with the degrees taken out of the sum."""
+    assert graph.user_chunks is not None  # build_graph makes both for this backend
+    assert graph.item_chunks is not None
     users, items = nodes
-    return (
-        chunked_product(graph.user_chunks, graph.user_values, items),
-        chunked_product(graph.item_chunks, graph.item_values, users),
-    )
+    receiver, sender = jnp.asarray(graph.receiver_scale)[:, None], jnp.asarray(graph.sender_scale)[:, None]
+    of_users = chunked_product(graph.user_chunks, items * sender[graph.num_users :])
+    of_items = chunked_product(graph.item_chunks, users * sender[: graph.num_users])
+    return of_users * receiver[: graph.num_users], of_items * receiver[graph.num_users :]
 
 
 def _jraph(graph: Graph, nodes: Halves) -> Halves:

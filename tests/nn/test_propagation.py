@@ -1,0 +1,214 @@
+"""Every backend against dense matrices, in values and gradients; the mesh against one device; the compiled programs."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from jaxrec.nn.graph import build_graph, edge_dropout
+from jaxrec.nn.propagation import propagate, propagate_rows
+
+NUM_USERS, NUM_ITEMS, DIM = 60, 45, 16
+BACKENDS = ["bcsr", "ell", "jraph"]
+
+
+@functools.cache
+def interactions():
+    rng = np.random.default_rng(0)
+    # The last user and item have no edge; user 0 has nearly every item, so that sums take several levels.
+    users = np.concatenate([np.zeros(40, int), rng.integers(0, NUM_USERS - 1, 300)])
+    items = np.concatenate([np.arange(40), (NUM_ITEMS - 1) * rng.random(300) ** 2])
+    return users, items.astype(int)
+
+
+def make_graph(backend, exponents=(0.5, 0.5), dropout=0.0):
+    graph = build_graph(*interactions(), NUM_USERS, NUM_ITEMS, backend=backend, exponents=exponents)
+    return edge_dropout(graph, jax.random.key(5), dropout) if dropout else graph
+
+
+def dense(graph):
+    adjacency = np.zeros((graph.num_nodes, graph.num_nodes), np.float32)
+    users = np.repeat(np.arange(NUM_USERS), np.diff(graph.user_indptr))
+    items = np.repeat(np.arange(NUM_ITEMS), np.diff(graph.item_indptr))
+    adjacency[users, NUM_USERS + graph.user_items] = graph.user_values
+    adjacency[NUM_USERS + items, graph.item_users] = graph.item_values
+    return jnp.asarray(adjacency)
+
+
+def embeddings(dim=DIM):
+    return jnp.asarray(np.random.default_rng(1).normal(size=(NUM_USERS + NUM_ITEMS, dim)), jnp.float32)
+
+
+def close(actual, expected, tolerance=1e-5):
+    jax.tree.map(
+        lambda a, e: np.testing.assert_allclose(a, e, atol=tolerance * max(1.0, float(jnp.abs(e).max()))),
+        actual,
+        expected,
+    )
+
+
+CASES = [((0.5, 0.5), 0.0), ((0.5, 0.4), 0.0), ((1.0, 0.0), 0.3), ((0.5, 0.5), 0.3)]
+
+
+@pytest.mark.parametrize(("exponents", "dropout"), CASES)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_learned_layer_weights_and_gradients_equal_dense(backend, exponents, dropout):
+    graph = make_graph(backend, exponents, dropout)
+    adjacency = dense(graph)
+    weights = jnp.array([0.1, 0.4, -0.3, 0.2])
+
+    def ours(nodes, weights, graph):
+        return jnp.sum(jnp.sin(propagate(nodes, graph, num_layers=3, layer_weights=weights)))
+
+    def reference(nodes, weights):
+        layers = [jnp.linalg.matrix_power(adjacency, k) @ nodes for k in range(4)]
+        return jnp.sum(jnp.sin(jnp.tensordot(weights, jnp.stack(layers), 1)))
+
+    actual = jax.jit(jax.value_and_grad(ours, (0, 1)))(embeddings(), weights, graph)
+    close(actual, jax.value_and_grad(reference, (0, 1))(embeddings(), weights))
+
+
+@pytest.mark.parametrize("combine", ["mean", "sum", "mean_no_ego"])
+def test_combinations_equal_dense(combine):
+    graph = make_graph("bcsr")
+    layers = np.stack([np.linalg.matrix_power(dense(graph), k) @ embeddings() for k in range(3)])
+    expected = {"mean": layers.mean(0), "sum": layers.sum(0), "mean_no_ego": layers[1:].mean(0)}[combine]
+    close(propagate(embeddings(), graph, num_layers=2, combine=combine), expected)
+
+
+def test_unknown_combination_is_refused():
+    with pytest.raises(ValueError, match="mean_no_ego"):
+        propagate(embeddings(), make_graph("bcsr"), num_layers=2, combine="max")
+
+
+@pytest.mark.parametrize(("exponents", "dropout"), CASES)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rows_of_every_layer_and_gradients_equal_dense(backend, exponents, dropout):
+    graph = make_graph(backend, exponents, dropout)
+    adjacency = dense(graph)
+    # Repeats, the hub, both nodes without edges, first and last of each side.
+    rows = jnp.array([0, 7, 7, 59, 60, 104, 103, 80, 80, 80], jnp.int32)
+    scale = jnp.arange(1.0, 5.0)[:, None, None]  # cotangents that differ by layer
+
+    def loss(layers):
+        return jnp.sum(jnp.sin(layers) * scale)
+
+    def ours(nodes, graph, rows):
+        return loss(propagate_rows(nodes, graph, rows, num_layers=3))
+
+    def reference(nodes):
+        return loss(jnp.stack([(jnp.linalg.matrix_power(adjacency, k) @ nodes)[rows] for k in range(4)]))
+
+    close(jax.jit(jax.value_and_grad(ours))(embeddings(), graph, rows), jax.value_and_grad(reference)(embeddings()))
+    layers = propagate_rows(embeddings(), graph, rows, num_layers=3)
+    assert layers.shape == (4, 10, DIM)
+    np.testing.assert_array_equal(layers[1:, 3], 0.0)
+    np.testing.assert_array_equal(layers[1:, 5], 0.0)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_rows_beyond_the_edge_bound_take_the_whole_product(busy):
+    """A star of hubs holds most edges: a batch of hubs exceeds the bound on touched edges, another one does not."""
+    rng = np.random.default_rng(2)
+    users = np.concatenate([np.repeat(np.arange(3), 90), np.arange(3, 100)])
+    items = np.concatenate([np.tile(np.arange(90), 3), rng.integers(0, 90, 97)])
+    graph = build_graph(users, items, 100, 90, backend="bcsr")
+    rows = jnp.array([0, 1, 2, 150] if busy else [50, 60, 60, 150], jnp.int32)
+    nodes = jnp.asarray(rng.normal(size=(190, 8)), jnp.float32)
+    expected = propagate_rows(nodes, graph.replace(backend="jraph"), rows, num_layers=2)
+    close(jax.jit(functools.partial(propagate_rows, num_layers=2))(nodes, graph, rows), expected, 1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_graph_without_edges_gives_zeros(backend):
+    graph = build_graph(np.zeros(0, int), np.zeros(0, int), 3, 2, backend=backend)
+    nodes, rows = jnp.ones((5, 4)), jnp.array([0, 4])
+    np.testing.assert_allclose(propagate(nodes, graph, num_layers=2, combine="sum"), 1.0)
+    gradient = jax.grad(lambda nodes: propagate_rows(nodes, graph, rows, num_layers=2).sum())(nodes)
+    np.testing.assert_array_equal(gradient, np.eye(5)[[0, 4]].sum(0)[:, None].repeat(4, 1))
+
+
+def collective_bytes(text):
+    """Bytes put out by the collectives of a compiled program."""
+    sizes = {"f32": 4, "s32": 4, "u32": 4, "pred": 1}
+    total = 0
+    pattern = r"= (\(?[^=]*?) (?:all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
+    for shapes in re.findall(pattern, text):
+        for dtype, dimensions in re.findall(r"(\w+)\[([\d,]*)\]", shapes):
+            total += sizes[dtype] * int(np.prod([int(d) for d in dimensions.split(",") if d] or [1]))
+    return total
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    if len(jax.devices()) < 8:
+        pytest.skip("needs 8 (simulated) devices")
+    return jax.make_mesh((2, 4), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+
+
+@pytest.mark.parametrize("backend", ["bcsr", "ell"])
+def test_mesh_equals_one_device_and_propagation_communicates_nothing(mesh, backend):
+    graph = make_graph(backend, (0.5, 0.4))
+    rows = jnp.array([0, 7, 7, 59, 60, 104], jnp.int32)
+    sharded = jax.device_put(embeddings(), NamedSharding(mesh, PartitionSpec(None, "model")))
+
+    def ours(nodes, graph, rows, mesh):
+        return propagate(nodes, graph, num_layers=3, mesh=mesh), propagate_rows(
+            nodes, graph, rows, num_layers=3, mesh=mesh
+        )
+
+    def both(nodes, graph, rows, mesh):
+        values, pull_back = jax.vjp(functools.partial(ours, graph=graph, rows=rows, mesh=mesh), nodes)
+        return values, pull_back(jax.tree.map(jnp.cos, values))
+
+    compiled = jax.jit(both, static_argnums=3).lower(sharded, graph, rows, mesh).compile()
+    actual = compiled(sharded, graph, rows)
+    close(actual, jax.jit(both, static_argnums=3)(embeddings(), graph, rows, None), 1e-6)
+    assert collective_bytes(compiled.as_text()) == 0
+    assert actual[1][0].sharding.spec == PartitionSpec(None, "model")
+
+
+def test_mesh_gradient_of_layer_weights(mesh):
+    graph, weights = make_graph("bcsr"), jnp.array([0.5, 0.2, 0.1])
+
+    def loss(weights, nodes, graph, mesh):
+        return jnp.sum(jnp.sin(propagate(nodes, graph, num_layers=2, layer_weights=weights, mesh=mesh)))
+
+    gradient = jax.jit(jax.grad(loss), static_argnums=3)
+    close(gradient(weights, embeddings(), graph, mesh), gradient(weights, embeddings(), graph, None), 1e-6)
+
+
+def test_bpr_step_communicates_at_most_64_kib_at_batch_2048(mesh):
+    graph, batch = make_graph("bcsr"), 2048
+    rows = jnp.asarray(np.random.default_rng(0).integers(0, NUM_USERS, 3 * batch), jnp.int32)
+
+    def loss(nodes, graph, rows, mesh):
+        layers = propagate_rows(nodes, graph, rows, num_layers=3, mesh=mesh)
+        users, positives, negatives = jnp.split(layers.mean(0), 3)
+        margin = (users * negatives).sum(1) - (users * positives).sum(1)
+        return jax.nn.softplus(margin).mean() + 1e-4 * jnp.square(layers[0]).sum()
+
+    sharded = jax.device_put(embeddings(), NamedSharding(mesh, PartitionSpec(None, "model")))
+    step = jax.jit(jax.value_and_grad(loss), static_argnums=3)
+    compiled = step.lower(sharded, graph, rows, mesh).compile()
+    assert 0 < collective_bytes(compiled.as_text()) <= 64 * 1024
+    close(compiled(sharded, graph, rows), step(embeddings(), graph, rows, None), 1e-6)
+
+
+@pytest.mark.parametrize("backend", ["bcsr", "ell"])
+def test_compiled_program_has_no_scatter_and_keeps_no_graph_constant(backend):
+    graph = make_graph(backend, (0.5, 0.4))
+
+    def loss(nodes, graph):
+        return jnp.sum(jnp.sin(propagate(nodes, graph, num_layers=3)))
+
+    text = jax.jit(jax.value_and_grad(loss)).lower(embeddings(), graph).compile().as_text()
+    assert " scatter(" not in text
+    constants = [
+        int(np.prod([int(d) for d in shape.split(",")])) for shape in re.findall(r"\[([\d,]+)\]\S* constant", text)
+    ]
+    assert max(constants, default=0) < graph.num_edges
