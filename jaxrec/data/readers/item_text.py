@@ -1,0 +1,88 @@
+"""The files beside the interactions that say what items are: which is which, and their text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from jaxrec.data.readers import amazon, movielens, steam, yelp
+from jaxrec.data.readers.blocks import base_name, read_blocks, read_head
+from jaxrec.data.readers.json_lines import read_objects
+from jaxrec.data.readers.metadata import ItemMetadata, as_text, as_words
+from jaxrec.data.readers.problems import BadRows, Problem
+from jaxrec.data.readers.tables import recbole_names
+from jaxrec.errors import UserError
+
+ID_KEYS = ("item", "iid", "item_id", "id", "parent_asin", "asin", "product_id", "business_id")
+_KNOWN = {"title", "name", "description", "brand", "categories", "keywords", "image"}
+
+
+def read_item_text(path: Path, bad: BadRows) -> Iterator[ItemMetadata]:
+    """`item_text.jsonl`: an item's id (the first of ID_KEYS) and its text in any other fields."""
+    for number, value in read_objects(path, bad):
+        key = next((key for key in ID_KEYS if key in value), None)
+        if key is None:
+            found = f"fields {', '.join(map(str, value))}"
+            bad.report([Problem(path, number, found, f"an item id is needed in one of {', '.join(ID_KEYS)}")])
+            continue
+        other = [as_text(entry) for name, entry in value.items() if name not in _KNOWN and name not in ID_KEYS]
+        yield ItemMetadata(
+            raw_id=str(value[key]),
+            title=as_text(value.get("title") or value.get("name")),
+            description=" ".join(filter(None, [as_text(value.get("description")), *other])),
+            brand=as_text(value.get("brand")),
+            categories=as_words(value.get("categories")),
+            keywords=as_words(value.get("keywords")),
+            image=as_text(value.get("image")),
+        )
+
+
+def read_recbole_items(path: Path, bad: BadRows) -> Iterator[ItemMetadata]:
+    """A RecBole `.item` file: `item_id:token` and text in the other token columns."""
+    names = recbole_names(path, read_head(path))
+    kinds = [field.rpartition(":")[2] for field in read_head(path).split(b"\n", 1)[0].decode().split("\t")]
+    if "item_id" not in names:
+        raise UserError(f"{path}: line 1: no column 'item_id:token'; found {', '.join(names)}")
+    key = names.index("item_id")
+    title = next((index for index, name in enumerate(names) if "title" in name or name == "name"), None)
+    others = [index for index, kind in enumerate(kinds) if kind.startswith("token") and index not in (key, title)]
+    for block in read_blocks(path):
+        lines = block.data.decode(errors="replace").replace("\r\n", "\n").split("\n")[:-1]
+        for number, line in enumerate(lines, start=block.first_line):
+            fields = line.split("\t")
+            if number == 1:
+                continue
+            if len(fields) != len(names):
+                allowed = f"{len(names)} fields are needed ({', '.join(names)})"
+                bad.report([Problem(path, number, f"{len(fields)} fields", allowed)])
+                continue
+            categories = tuple(filter(None, (as_text(fields[index]) for index in others)))
+            yield ItemMetadata(fields[key], as_text(fields[title]) if title is not None else "", categories=categories)
+
+
+ItemReader = Callable[[Path, BadRows], Iterable[ItemMetadata]]
+
+# File names without `.gz`, in lower case. The first that a folder has is read, as every file that fits it.
+ITEM_FILES: tuple[tuple[str, ItemReader], ...] = (
+    (r"item_text\.jsonl", read_item_text),
+    (r"movies\.dat", movielens.read_movies),
+    (r".*\.item", read_recbole_items),
+    (r"yelp_academic_dataset_business\.json", yelp.read_businesses),
+    (r"steam_games\.jsonl?", steam.read_games),
+    (r"meta_.*\.jsonl?", amazon.read_metadata),
+)
+
+
+def find_item_files(files: Sequence[Path]) -> list[tuple[Path, ItemReader]]:
+    """Files of a folder that hold item metadata, with their readers."""
+    for pattern, reader in ITEM_FILES:
+        found = [(file, reader) for file in files if re.fullmatch(pattern, base_name(file))]
+        if found:
+            return found
+    return []
+
+
+def is_item_file(file: Path) -> bool:
+    """Whether a file holds item metadata, told by its name."""
+    return any(re.fullmatch(pattern, base_name(file)) for pattern, _ in ITEM_FILES)
