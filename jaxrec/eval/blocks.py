@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxrec.eval.users import RankedUsers
 
-CPU_BLOCK_MB = 24
+CPU_BLOCK_MB = 16
 """On a CPU, scores of a block that stay in the last-level cache are counted fastest."""
 
 
 class UserBlocks(NamedTuple):
-    """Every array is [blocks, B] int32 (mask: bool, True = real): a user and where its two lists lie."""
+    """Every array is [blocks, B] int32 (mask: bool, True = real): a user and where its two lists lie.
 
-    user_ids: np.ndarray
-    mask: np.ndarray
-    target_start: np.ndarray
-    target_count: np.ndarray
-    masked_start: np.ndarray
-    masked_count: np.ndarray
-    row: np.ndarray
+    On the host NumPy arrays, on the devices the same in JAX arrays. row: the user's place in RankedUsers.
+    """
+
+    user_ids: Any
+    mask: Any
+    target_start: Any
+    target_count: Any
+    masked_start: Any
+    masked_count: Any
+    row: Any
 
     def in_order(self, values: np.ndarray) -> np.ndarray:
         """Values [blocks, B, ...] of the blocks as [n, ...] in the order of RankedUsers, padding dropped."""

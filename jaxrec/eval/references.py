@@ -7,13 +7,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrec.data.batch import Batch
-from jaxrec.data.dataset import Dataset
 from jaxrec.eval.metrics import discounts, ideal_gain
-from jaxrec.eval.ranking import Evaluation, FullRanking
-from jaxrec.models.base import Context, ItemVectors
+from jaxrec.eval.ranking import FullRanking
+from jaxrec.models.base import Context, ItemVectors, Params
 
 
-def random_reference(num_candidates: np.ndarray, num_targets: np.ndarray, ks: tuple[int, ...]) -> dict[str, float]:
+def random_reference(ranking: FullRanking) -> dict[str, float]:
+    """Expected metrics of a random order of what `ranking` ranks, under its masks and cut-offs."""
+    return expected_at_random(ranking.users.num_candidates, ranking.users.num_targets, ranking.config.k)
+
+
+def popularity_reference(ranking: FullRanking, ctx: Context) -> dict[str, float]:
+    """Metrics of ranking by ctx.item_counts, the training interactions; equal counts are ties, as for any model."""
+    if ctx.item_counts is None:
+        raise ValueError("ctx.item_counts is None, so there is no popularity to rank by")
+    return ranking.evaluate(_ITEM_COUNTS, {}, ctx).metrics
+
+
+def expected_at_random(num_candidates: np.ndarray, num_targets: np.ndarray, ks: tuple[int, ...]) -> dict[str, float]:
     """Expected metrics of a uniformly random order of each user's candidates, mean over the users.
 
     num_candidates C, num_targets T: [n] int, 1 <= T <= C. Nothing is drawn; with R_r = [rank r holds a target]:
@@ -43,17 +54,11 @@ def random_reference(num_candidates: np.ndarray, num_targets: np.ndarray, ks: tu
     return values
 
 
-def popularity_reference(ranking: FullRanking, dataset: Dataset) -> Evaluation:
-    """The same ranking by the number of training interactions; equal counts are ties, as for any model."""
-    counts = np.bincount(dataset.train.item_ids, minlength=dataset.num_items)
-    return ranking.evaluate(_ITEM_SCORES, jnp.asarray(counts, jnp.float32), Context())
+class _ItemCounts:
+    """Every user ranks by ctx.item_counts."""
 
-
-class _ItemScores:
-    """Every user ranks by one score an item, [I] float32, which is its parameter."""
-
-    def encode(self, params: jax.Array, ctx: Context) -> jax.Array:
-        return params
+    def encode(self, params: Params, ctx: Context) -> jax.Array:
+        return jnp.asarray(ctx.item_counts, jnp.float32)
 
     def user_vectors(self, encoded: jax.Array, batch: Batch) -> jax.Array:
         return jnp.zeros((batch["user_ids"].shape[0], 1, 1), jnp.float32)
@@ -62,4 +67,4 @@ class _ItemScores:
         return ItemVectors(jnp.zeros((encoded.shape[0], 1), jnp.float32), encoded)
 
 
-_ITEM_SCORES = _ItemScores()
+_ITEM_COUNTS = _ItemCounts()

@@ -135,7 +135,7 @@ def test_a_constant_scorer_is_never_above_chance(rng, model, ctx, value):
     }
     ranking = FullRanking(dataset, "test", config)
     evaluation = ranking.evaluate(model, params, ctx)
-    chance = random_reference(ranking.users.num_candidates, ranking.users.num_targets, config.k)
+    chance = random_reference(ranking)
     for name, value in evaluation.metrics.items():
         assert value <= chance[name] + 1e-12, name
     assert evaluation.metrics["hit@5"] == 0

@@ -6,7 +6,8 @@ import pytest
 from jaxrec.eval.config import EvalConfig
 from jaxrec.eval.metrics import BEYOND, all_metrics
 from jaxrec.eval.ranking import FullRanking
-from jaxrec.eval.references import popularity_reference, random_reference
+from jaxrec.eval.references import expected_at_random, popularity_reference, random_reference
+from jaxrec.models.base import Context
 from tests.eval.given import build_dataset, random_dataset
 
 CASES = [(30, 1), (30, 4), (12, 12), (7, 2), (200, 15)]
@@ -20,7 +21,7 @@ def test_equals_a_simulation(rng, num_candidates, num_targets):
     ranks = np.full((draws, 20), BEYOND, np.int64)
     ranks[:, : min(20, num_targets)] = np.sort(order, axis=1)[:, :20] + 1
     simulated = all_metrics(ranks, np.full(draws, num_targets), KS)
-    expected = random_reference(np.asarray([num_candidates]), np.asarray([num_targets]), KS)
+    expected = expected_at_random(np.asarray([num_candidates]), np.asarray([num_targets]), KS)
     assert expected.keys() == simulated.keys()
     for name, values in simulated.items():
         error = 4.5 * values.std() / np.sqrt(draws) + 1e-9
@@ -28,21 +29,21 @@ def test_equals_a_simulation(rng, num_candidates, num_targets):
 
 
 def test_is_the_mean_over_users():
-    singles = [random_reference(np.asarray([c]), np.asarray([t]), KS) for c, t in CASES]
-    together = random_reference(*np.asarray(CASES).T, KS)
+    singles = [expected_at_random(np.asarray([c]), np.asarray([t]), KS) for c, t in CASES]
+    together = expected_at_random(*np.asarray(CASES).T, KS)
     for name, value in together.items():
         assert value == pytest.approx(np.mean([single[name] for single in singles]))
 
 
 def test_known_sums_for_one_target_among_100():
-    values = random_reference(np.asarray([100]), np.asarray([1]), (5, 10, 20))
+    values = expected_at_random(np.asarray([100]), np.asarray([1]), (5, 10, 20))
     assert values["hit@10"] == pytest.approx(0.1)
     for k, total in [(5, 2.9485), (10, 4.5436), (20, 7.0403)]:
         assert values[f"ndcg@{k}"] == pytest.approx(total / 100, abs=1e-6)
 
 
 def test_large_catalogues_stay_exact():
-    values = random_reference(np.asarray([2_000_000]), np.asarray([3]), (10,))
+    values = expected_at_random(np.asarray([2_000_000]), np.asarray([3]), (10,))
     assert values["hit@10"] == pytest.approx(3 * 10 / 2_000_000, rel=1e-4)
 
 
@@ -50,14 +51,16 @@ def test_popularity_ranks_by_training_counts():
     train = [(1, 2), (2, 2), (3, 2), (1, 0), (2, 0), (3, 3)]
     dataset = build_dataset(4, 5, (train, [], [(0, 2), (1, 3), (2, 1)]))
     ranking = FullRanking(dataset, "test", EvalConfig(k=(1, 2, 3)))
-    evaluation = popularity_reference(ranking, dataset)
     # User 0 saw nothing: item 2 is first. User 1 saw 2 and 0: item 3 is first. User 2 saw 2 and 0: item 1 is tied
     # with item 4 behind item 3, and stands last among the equal.
-    assert evaluation.per_user["mrr@3"].tolist() == pytest.approx([1, 1, 1 / 3])
+    counts = np.bincount([item for _, item in train], minlength=5)
+    assert popularity_reference(ranking, Context(item_counts=counts))["mrr@3"] == pytest.approx((1 + 1 + 1 / 3) / 3)
 
 
-def test_popularity_reuses_the_ranking(rng):
+def test_random_is_under_the_same_masks(rng):
     dataset = random_dataset(rng)
     ranking = FullRanking(dataset, "test", EvalConfig())
-    first, second = popularity_reference(ranking, dataset), popularity_reference(ranking, dataset)
-    assert first.metrics == second.metrics
+    wanted = expected_at_random(ranking.users.num_candidates, ranking.users.num_targets, (5, 10, 20))
+    assert random_reference(ranking) == wanted
+    unmasked = FullRanking(dataset, "test", EvalConfig(mask_valid_at_test=False))
+    assert random_reference(unmasked)["recall@10"] < wanted["recall@10"]
