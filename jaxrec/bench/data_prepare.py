@@ -95,10 +95,21 @@ def prepare_once(path: pathlib.Path) -> dict:
     interactions, _ = apply_filters(read(config, path).interactions, config.filter)
     parts = split(interactions, config)
     seconds = time.perf_counter() - start
-    # Kilobytes on Linux, bytes on macOS.
-    unit = 1e6 if sys.platform == "darwin" else 1e3
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    return {"seconds": seconds, "peak_rss_mb": round(peak, 1), "interactions": sum(len(part) for part in parts)}
+    return {
+        "seconds": seconds,
+        "peak_rss_mb": round(_peak_megabytes(), 1),
+        "interactions": sum(len(part) for part in parts),
+    }
+
+
+def _peak_megabytes() -> float:
+    """Peak resident memory of this process. On Linux getrusage counts the parent's before exec too, VmHWM does not."""
+    status = pathlib.Path("/proc/self/status")
+    if status.is_file():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1e3
+    unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes on macOS, kilobytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 if __name__ == "__main__":

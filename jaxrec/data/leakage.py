@@ -20,7 +20,7 @@ def leakage_report(train: Interactions, valid: Interactions, test: Interactions)
     user training knows; training_after_first: training interactions after the earliest time of the part.
     """
     parts = {"train": train, "valid": valid, "test": test}
-    pairs = {name: np.unique(pair_keys(part)) for name, part in parts.items()}
+    pairs = {name: _distinct(pair_keys(part)) for name, part in parts.items()}
     known_users = _present(train.user_ids, len(train.users))
     known_items = _present(train.item_ids, len(train.items))
     targets = {name: parts[name] for name in ("valid", "test")}
@@ -64,7 +64,7 @@ def leakage_sentences(report: dict[str, Any]) -> list[str]:
         if time["training_after_first"]:
             lines.append(
                 f"{_counted(time['training_after_first'], 'training interaction')} "
-                f"({time['training_after_first_share']:.1%}) later than the earliest of {name}: training looks into the "
+                f"({time['training_after_first_share']:.1%}) later than the earliest of {name}: training sees the "
                 "future of other users."
             )
         if not time["before_last_training"] and not time["training_after_first"]:
@@ -98,6 +98,12 @@ def _time_report(train: Interactions, part: Interactions) -> dict[str, Any]:
         "training_after_first_share": late / max(len(train), 1),
         "first_time": first,
     }
+
+
+def _distinct(keys: np.ndarray) -> np.ndarray:
+    """The distinct keys, ascending. Sorting is many times faster than the hash table of np.unique (NumPy 2.4)."""
+    keys = np.sort(keys)
+    return keys[np.diff(keys, prepend=-1) != 0]
 
 
 def _present(ids: np.ndarray, size: int) -> np.ndarray:

@@ -10,8 +10,6 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 import jaxrec
 from jaxrec.data import prepared_cache
 from jaxrec.data.config import DataConfig
@@ -184,7 +182,7 @@ def _prepare(
             "interactions": {"train": len(train), "valid": len(valid), "test": len(test)},
             "density": len(interactions) / (len(train.users) * len(train.items)),
             "users_without_target": leakage["users_without_target"],
-            "unseen_items": len(train.items) - len(np.unique(train.item_ids)),
+            "unseen_items": len(train.items) - split_record["parts"]["train"]["items"],
             "items_with_text": None if text is None else sum(1 for words in text if words),
         },
     }
