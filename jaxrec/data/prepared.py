@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import os
@@ -24,7 +25,8 @@ RECIPE_VERSION = 1
 """Raised when the same settings come to mean another dataset."""
 
 _RECIPE = ("format", "columns", "pool", "on_bad_row", "filter", "split", "ratio", "order", "split_seed")
-_CHRONOLOGICAL_FORMATS = ("sequences",)
+_PLACES_FOR_TIMES = ("sequences",)
+"""Formats whose timestamps are places in a user's sequence: they order one user's rows and compare no two users."""
 
 
 def load_dataset(config: DataConfig, on_event: Callable[[str], None] | None = None) -> Dataset:
@@ -61,7 +63,7 @@ def find_source(config: DataConfig) -> pathlib.Path | None:
     if config.path is not None:
         path = pathlib.Path(config.path).expanduser()
         if not path.exists():
-            raise UserError(f"data.path: {config.path} does not exist; allowed: a file or a folder of interactions")
+            raise UserError(f"data.path: {config.path} does not exist{_nearest(path)}; allowed: a file or a folder")
         return path.absolute()
     root = os.environ.get("JAXREC_DATA")
     if root and (pathlib.Path(root).expanduser() / config.name).exists():
@@ -70,6 +72,16 @@ def find_source(config: DataConfig) -> pathlib.Path | None:
         looked = f"$JAXREC_DATA/{config.name} does not exist" if root else "JAXREC_DATA is not set"
         raise UserError(f"data.require_real: no data.path is given and {looked}; allowed: --data.path FILE_OR_FOLDER")
     return None
+
+
+def _nearest(path: pathlib.Path) -> str:
+    """A name beside the path that is like it, as a hint."""
+    try:
+        beside = [file.name for file in path.parent.iterdir()]
+    except OSError:
+        return ""
+    like = difflib.get_close_matches(path.name, beside, n=1)
+    return f" (nearest: {path.parent / like[0]})" if like else ""
 
 
 def content_digest(path: pathlib.Path) -> str:
@@ -113,11 +125,13 @@ def _from_files(config: DataConfig, path: pathlib.Path, content: str, sha256: st
         "files": [pathlib.Path(file).name for file in result.files],
         "skipped_rows": result.skipped_rows,
         # The provenance travels with results, so it says which file and not where on this machine.
-        "skipped_examples": [example.replace(f"{path.parent}{os.sep}", "") for example in result.skipped_examples],
+        "skipped_examples": [example.replace(f"{path.parent}{os.sep}", "") for example in result.examples],
     }
     text = result.item_text
-    chronological = result.format in _CHRONOLOGICAL_FORMATS
-    return _prepare(config, "path", result.interactions, text, source, sha256, chronological)
+    interactions, chronological = result.interactions, result.format in _PLACES_FOR_TIMES
+    if chronological:
+        interactions = dataclasses.replace(interactions, timestamps=None)
+    return _prepare(config, "path", interactions, text, source, sha256, chronological)
 
 
 def _from_sample(config: DataConfig) -> Dataset:

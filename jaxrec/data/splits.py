@@ -1,8 +1,9 @@
 """How interactions become train, valid and test: every interaction goes to exactly one part.
 
-The ratio split gives a user with n interactions n * share of each, rounded by largest remainder (ties: train, then
-test, then valid), so that each part is within one of its exact share. A user whose train part would be empty gets
-one back from the part that was rounded up furthest, so that everybody has something to learn from.
+The ratio split gives a user with n interactions n * share of each, rounded by largest remainder, so that each part is
+within one of its exact share. Ties go to train first; between valid and test a coin falls for each user, so that over
+many small users neither part is short. A user whose train part would be empty gets one back from the part that was
+rounded up furthest, so that everybody has something to learn from.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import numpy as np
 
 from jaxrec.data.config import DataConfig
 from jaxrec.data.filters import counts, first_of_pairs
-from jaxrec.data.interactions import IdMap, Interactions
+from jaxrec.data.interactions import Interactions
+from jaxrec.data.stable_hash import pair_hashes, user_hashes
 from jaxrec.errors import UserError
 
 PARTS = ("train", "valid", "test")
@@ -101,29 +103,36 @@ def pool(interactions: Interactions, config: DataConfig) -> Interactions:
     return joined.take(first_of_pairs(joined, last=config.filter.duplicates == "last"))
 
 
-def ratio_counts(sizes: np.ndarray, ratio: tuple[float, float, float]) -> np.ndarray:
-    """How many of each user's interactions go to train, valid and test: [U, 3] int64, rows sum to sizes [U]."""
+def ratio_counts(sizes: np.ndarray, ratio: tuple[float, float, float], coins: np.ndarray) -> np.ndarray:
+    """How many of each user's interactions go to train, valid and test: [U, 3] int64, rows sum to sizes [U].
+
+    coins: [U] bool, who rounds test up before valid where both have the same claim.
+    """
     share = np.asarray(ratio, np.float64) / np.sum(ratio)
-    # Few sizes occur, so the table is made once a size. Rounding to 9 digits hides the noise of 0.1 + 0.2.
+    # Few sizes occur, so the tables are made once a size. Rounding to 9 digits hides the noise of 0.1 + 0.2.
     distinct, place = np.unique(sizes, return_inverse=True)
     exact = np.round(distinct[:, None] * share, 9)
+    tables = np.stack([_rounded(exact, distinct, priority) for priority in ((0, 1, 2), (0, 2, 1))])
+    return tables[coins.astype(np.int8), place]
+
+
+def _rounded(exact: np.ndarray, totals: np.ndarray, priority: tuple[int, int, int]) -> np.ndarray:
+    """Whole numbers [n, 3] int64 next to `exact` [n, 3] that sum to totals [n]; a lower priority rounds up first."""
     table = np.floor(exact).astype(np.int64)
-    left = distinct - table.sum(axis=1)
-    remainder = exact - table
-    priority = np.asarray([0, 2, 1])  # ties: train, then test, then valid
-    order = np.stack([np.lexsort((priority, -row)) for row in remainder])
+    left = totals - table.sum(axis=1)
+    order = np.stack([np.lexsort((priority, -row)) for row in np.round(exact - table, 9)])
     np.put_along_axis(table, order, np.take_along_axis(table, order, 1) + (np.arange(3) < left[:, None]), 1)
-    starved = np.flatnonzero((table[:, 0] == 0) & (distinct > 0))
+    starved = np.flatnonzero((table[:, 0] == 0) & (totals > 0))
     donor = 1 + np.argmax((table - exact)[starved, 1:], axis=1)
     table[starved, donor] -= 1
     table[starved, 0] = 1
-    return table[place]
+    return table
 
 
 def _ratio_parts(interactions: Interactions, config: DataConfig, chronological: bool) -> np.ndarray:
     users = interactions.user_ids
     if config.order == "random":
-        order = np.lexsort((*_tie_order(interactions), _random_keys(interactions, config.split_seed), users))
+        order = np.lexsort((*_tie_order(interactions), pair_hashes(interactions, config.split_seed), users))
     elif interactions.timestamps is not None:
         order = np.lexsort((interactions.timestamps, users))
     elif chronological:
@@ -135,7 +144,7 @@ def _ratio_parts(interactions: Interactions, config: DataConfig, chronological: 
         )
     sizes = np.bincount(users, minlength=len(interactions.users))
     rank = _rank_in_user(users[order], sizes)
-    table = ratio_counts(sizes, config.ratio)
+    table = ratio_counts(sizes, config.ratio, user_hashes(interactions, config.split_seed) % 2 == 1)
     valid_from = table[:, 0][users[order]]
     test_from = valid_from + table[:, 1][users[order]]
     parts = np.empty(len(users), np.int8)
@@ -192,38 +201,9 @@ def _rank_in_user(sorted_users: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.arange(len(sorted_users)) - starts[sorted_users]
 
 
-def _random_keys(interactions: Interactions, seed: int) -> np.ndarray:
-    """One random number [n] uint64 a (user, item) pair, from the raw ids and the seed alone.
-
-    So the split depends neither on the order of rows nor on who else is in the data.
-    """
-    user_hash = _mix(_hash_raw(interactions.users) + _mix(np.asarray([seed % 2**64], np.uint64)))
-    return _mix(user_hash[interactions.user_ids] + _hash_raw(interactions.items)[interactions.item_ids])
-
-
 def _tie_order(interactions: Interactions) -> tuple[np.ndarray, ...]:
     """What orders rows of the same pair: times if there are any, then (lexsort is stable) order of source."""
     return () if interactions.timestamps is None else (interactions.timestamps,)
-
-
-def _hash_raw(id_map: IdMap) -> np.ndarray:
-    """FNV-1a over the code points of each raw id, mixed: [n] uint64, whatever the width of the array."""
-    raw = np.ascontiguousarray(id_map.raw)
-    width = raw.dtype.itemsize // 4
-    hashes = np.full(len(raw), 0xCBF29CE484222325, np.uint64)
-    codes = raw.view(np.uint32).reshape(len(raw), width) if width else np.zeros((len(raw), 0), np.uint32)
-    for column in range(width):
-        code = codes[:, column].astype(np.uint64)
-        hashes = np.where(code > 0, (hashes ^ code) * np.uint64(0x100000001B3), hashes)
-    return _mix(hashes)
-
-
-def _mix(values: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection that spreads every bit. uint64."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 def _empty_part(name: str, config: DataConfig, sizes: dict[str, dict[str, int]]) -> str:

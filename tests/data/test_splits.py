@@ -42,10 +42,10 @@ def test_a_split_is_the_same_every_time(data, config):
         np.testing.assert_array_equal(a.item_ids, b.item_ids)
 
 
-@given(st.lists(st.integers(0, 200), min_size=1, max_size=8), RATIOS)
-def test_each_part_is_within_one_of_its_exact_share(sizes, ratio):
-    sizes = np.asarray(sizes)
-    table = ratio_counts(sizes, ratio)
+@given(st.lists(st.tuples(st.integers(0, 200), st.booleans()), min_size=1, max_size=8), RATIOS)
+def test_each_part_is_within_one_of_its_exact_share(users, ratio):
+    sizes, coins = (np.asarray(column) for column in zip(*users, strict=True))
+    table = ratio_counts(sizes, ratio, coins)
     exact = sizes[:, None] * np.asarray(ratio) / np.sum(ratio)
     assert (table.sum(axis=1) == sizes).all()
     assert (table >= 0).all()
@@ -54,14 +54,20 @@ def test_each_part_is_within_one_of_its_exact_share(sizes, ratio):
 
 
 def test_ratio_counts_of_small_users():
-    table = ratio_counts(np.arange(8), (3.0, 1.0, 1.0)).tolist()
-    assert table == [[0, 0, 0], [1, 0, 0], [1, 0, 1], [2, 0, 1], [2, 1, 1], [3, 1, 1], [4, 1, 1], [4, 1, 2]]
+    heads = ratio_counts(np.arange(8), (3.0, 1.0, 1.0), np.ones(8, bool)).tolist()
+    assert heads == [[0, 0, 0], [1, 0, 0], [1, 0, 1], [2, 0, 1], [2, 1, 1], [3, 1, 1], [4, 1, 1], [4, 1, 2]]
+    tails = ratio_counts(np.arange(8), (3.0, 1.0, 1.0), np.zeros(8, bool)).tolist()
+    assert tails == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [2, 1, 0], [2, 1, 1], [3, 1, 1], [4, 1, 1], [4, 2, 1]]
     # Shares that are whole numbers come out whole although 0.8, 0.1 and 0.1 are not exact in binary.
-    assert ratio_counts(np.asarray([10, 70, 1000]), (0.8, 0.1, 0.1)).tolist() == [
-        [8, 1, 1],
-        [56, 7, 7],
-        [800, 100, 100],
-    ]
+    even = ratio_counts(np.asarray([10, 70, 1000]), (0.8, 0.1, 0.1), np.ones(3, bool)).tolist()
+    assert even == [[8, 1, 1], [56, 7, 7], [800, 100, 100]]
+
+
+def test_over_many_small_users_valid_and_test_get_the_same():
+    data = interactions([(user, item) for user in range(2000) for item in range(2)])
+    train, valid, test = split(data, DataConfig())
+    assert len(train) == 2000
+    assert abs(len(valid) - len(test)) < 4 * np.sqrt(2000)
 
 
 @given(drawn(unique=True), st.integers(0, 3), st.randoms(use_true_random=False))
