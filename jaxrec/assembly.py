@@ -71,19 +71,14 @@ def absolute_paths(experiment: Experiment[Any]) -> Experiment[Any]:
 def assemble(experiment: Experiment[Any], notice: Callable[[str], None]) -> Assembly:
     """Load the data, check the experiment against it and the devices, and build the model. Nothing is compiled."""
     dataset = load_dataset(experiment.data, notice)
-    text = load_text(experiment.text, dataset)
+    text = load_text(experiment.text, dataset) if experiment.model.needs_text else None
     experiment = configuration.resolve(experiment, dataset, text)
     if experiment.model.needs_text:
         text = require_text(text, experiment.model.name)
     configuration.validate_against(experiment, dataset, text, device_count(experiment.devices))
     run_hash = configuration.config_hash(experiment, dataset.sha256, text.sha256 if text is not None else None)
     mesh = make_mesh(experiment.devices, experiment.model.mesh_axis)
-    model = build_model(
-        experiment.model,
-        num_users=dataset.num_users,
-        num_items=dataset.num_items,
-        text_dim=text.item.shape[1] if text is not None else None,
-    )
+    model = build_model(experiment.model, dataset.num_users, dataset.num_items)
     ctx = make_context(experiment, dataset, text, mesh)
     return Assembly(experiment, run_hash, dataset, text, mesh, model, ctx)
 
