@@ -117,6 +117,7 @@ def _from_files(config: DataConfig, path: pathlib.Path, content: str, sha256: st
     from jaxrec.data.readers import read
 
     result = read(config, path)
+    here = f"{path if path.is_dir() else path.parent}{os.sep}"
     source = {
         "kind": "path",
         "name": path.name,
@@ -125,7 +126,7 @@ def _from_files(config: DataConfig, path: pathlib.Path, content: str, sha256: st
         "files": [pathlib.Path(file).name for file in result.files],
         "skipped_rows": result.skipped_rows,
         # The provenance travels with results, so it says which file and not where on this machine.
-        "skipped_examples": [example.replace(f"{path.parent}{os.sep}", "") for example in result.examples],
+        "skipped_examples": [example.replace(here, "") for example in result.examples],
     }
     text = result.item_text
     interactions, chronological = result.interactions, result.format in _PLACES_FOR_TIMES

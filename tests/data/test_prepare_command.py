@@ -1,0 +1,85 @@
+import json
+
+import pytest
+
+from jaxrec.command_line import run_command
+from jaxrec.prepare import main
+
+
+@pytest.fixture
+def ratings(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXREC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("JAXREC_DATA", raising=False)
+    path = tmp_path / "ratings.csv"
+    rows = [f"u{u},i{i},{1 + (u * i) % 5},{100 + u + 9 * i}" for u in range(12) for i in range(10) if (u + i) % 4]
+    path.write_text("user,item,rating,timestamp\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def run(capsys, *argv):
+    status = run_command(main, [str(word) for word in argv])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_steps_parts_and_leakage_are_printed(capsys, ratings):
+    status, out, err = run(capsys, "--path", ratings, "--filter.min-rating", 2, "--data.filter.user-core", 3)
+    assert status == 0
+    for words in ("min_rating 2.0", "user_core 3", "train", "valid", "test", "No user-item pair", "sha256"):
+        assert words in out
+    assert "90" in out  # interactions read
+    assert "reading ratings.csv" in err
+
+
+def test_out_holds_the_parts_and_is_never_written_over(capsys, ratings, tmp_path):
+    out = tmp_path / "out"
+    status, _, _ = run(capsys, f"--out={out}", "--path", ratings)
+    assert status == 0
+    assert json.loads((out / "provenance.json").read_text())["split"]["rule"] == "ratio"
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    status, printed, err = run(capsys, "--path", ratings, "--out", out, "--split-seed", 4)
+    assert status == 2
+    assert printed == ""
+    assert err.startswith("jaxrec: error: --out: ")
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_without_data_it_says_that_it_is_the_sample(capsys, ratings):
+    status, out, err = run(capsys)
+    assert status == 0
+    assert "built-in sample" in err
+    assert "22,367" in out or "sample" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--path", "{}x"], ["data.path", "does not exist", "nearest"]),
+        (["--path", "{}", "--splt", "ratio"], ["--splt", "--split"]),
+        (["--path", "{}", "--split", "half"], ["--split", "half", "leave_one_out"]),
+        (["--path", "{}", "--filter.user-core", "many"], ["--filter.user-core", "many", "whole number"]),
+        (["--path", "{}", "--split", "given"], ["data.split", "undivided", "ratio"]),
+        (["--path", "{}", "--filter.behavior", "buy"], ["data.filter.behavior", "no behaviours"]),
+        (["--path", "{}", "--filter.user-core", "999"], ["data.filter.user_core", "none of"]),
+        (["--path", "{}", "--ratio", "1", "0", "1"], ["data.ratio", "above 0"]),
+        (["--path", "{}", "--out"], ["--out", "no value"]),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(capsys, ratings, argv, words):
+    status, out, err = run(capsys, *(word.format(ratings) for word in argv))
+    assert status == 2
+    assert out == ""
+    last = err.splitlines()[-1]
+    assert last.startswith("jaxrec: error: ")
+    assert all("error" not in line for line in err.splitlines()[:-1])
+    for word in words:
+        assert word in last
+
+
+def test_help_lists_the_flags(capsys, ratings):
+    with pytest.raises(SystemExit) as leaving:
+        main(["--help"])
+    assert leaving.value.code == 0
+    out = capsys.readouterr().out
+    assert "--filter.user-core" in out
+    assert "--out" in out
