@@ -35,6 +35,8 @@ class BPRMFConfig:
     """Width of the embeddings."""
     regularization: float = 1e-4
     """Weight of half the squared norm of the batch's embeddings."""
+    item_bias: bool = False
+    """Learn a bias for each item."""
     init_std: float = 0.1
     """Standard deviation of the first embeddings."""
 
@@ -52,7 +54,10 @@ class BPRMFConfig:
 
 @dataclasses.dataclass(frozen=True)
 class BPRMF:
-    """The model's functions over plain parameters {"users", "items": {"embedding": [n, D]}}."""
+    """The model's functions over plain parameters {"users", "items": {"embedding": [n, D]}, "item_bias": [I]}.
+
+    The bias is there only where the config asks for one.
+    """
 
     config: BPRMFConfig
     num_users: int
@@ -63,17 +68,24 @@ class BPRMF:
         user_rng, item_rng = jax.random.split(rng)
         users = EmbeddingTable(self.num_users, self.config.dim, self.config.init_std)
         items = EmbeddingTable(self.num_items, self.config.dim, self.config.init_std)
-        return {"users": users.init(user_rng)["params"], "items": items.init(item_rng)["params"]}, {}
+        params = {"users": users.init(user_rng)["params"], "items": items.init(item_rng)["params"]}
+        if self.config.item_bias:
+            params["item_bias"] = jnp.zeros(self.num_items)
+        return params, {}
 
     def loss(self, params: Params, extra: Extra, batch: Batch, ctx: Context, rng: jax.Array) -> LossOutput:
-        """BPR and L2 over the batch."""
+        """BPR and L2 over the batch; the bias is not regularised."""
         users = params["users"]["embedding"][batch["user_ids"]]
-        both = params["items"]["embedding"][jnp.concatenate([batch["item_ids"], batch["negative_item_ids"]])]
-        positives, negatives = jnp.split(both, 2)
+        both = jnp.concatenate([batch["item_ids"], batch["negative_item_ids"]])
+        positives, negatives = jnp.split(params["items"]["embedding"][both], 2)
+        bias = None
+        if self.config.item_bias:
+            positive_bias, negative_bias = jnp.split(params["item_bias"][both], 2)
+            bias = negative_bias - positive_bias
+        rows = jnp.stack([users, positives, negatives])
         parts = {
-            "bpr": bpr_loss(users, positives, negatives, batch["mask"]),
-            "l2": self.config.regularization
-            * half_squared_norm(jnp.stack([users, positives, negatives]), batch["mask"]),
+            "bpr": bpr_loss(users, positives, negatives, batch["mask"], bias),
+            "l2": self.config.regularization * half_squared_norm(rows, batch["mask"]),
         }
         return LossOutput(parts["bpr"] + parts["l2"], parts, extra)
 
@@ -86,5 +98,6 @@ class BPRMF:
         return encoded["users"]["embedding"][batch["user_ids"]][:, None, :]
 
     def item_vectors(self, encoded: Encoded) -> ItemVectors:
-        """[I, D], no bias."""
-        return ItemVectors(encoded["items"]["embedding"], jnp.zeros(self.num_items))
+        """[I, D], and the bias where there is one."""
+        bias = encoded["item_bias"] if self.config.item_bias else jnp.zeros(self.num_items)
+        return ItemVectors(encoded["items"]["embedding"], bias)

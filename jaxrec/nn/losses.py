@@ -13,13 +13,16 @@ def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
     return jnp.where(mask, values, 0.0).sum() / jnp.maximum(mask.sum(), 1)
 
 
-def bpr_loss(users: jax.Array, positives: jax.Array, negatives: jax.Array, mask: jax.Array) -> jax.Array:
+def bpr_loss(
+    users: jax.Array, positives: jax.Array, negatives: jax.Array, mask: jax.Array, bias: jax.Array | None = None
+) -> jax.Array:
     """Bayesian personalised ranking: mean of softplus(s(u, j) - s(u, i)) (Rendle et al., UAI 2009).
 
-    users, positives, negatives: [B, D] float32; mask: [B] bool. The two scores are subtracted before the sum over
+    users, positives, negatives: [B, D] float32; mask: [B] bool; bias: [B], that of j less that of i. The two scores are subtracted before the sum over
     features, so that features on several devices need one reduction of [B] numbers.
     """
-    return masked_mean(jax.nn.softplus((users * (negatives - positives)).sum(-1)), mask)
+    difference = (users * (negatives - positives)).sum(-1)
+    return masked_mean(jax.nn.softplus(difference if bias is None else difference + bias), mask)
 
 
 def half_squared_norm(rows: jax.Array, mask: jax.Array) -> jax.Array:
