@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from jaxrec.errors import UserError
 
@@ -43,7 +42,7 @@ def _chunks(path: Path, size: int) -> Iterator[bytes]:
         with path.open("rb") as raw:
             packed = raw.read(2) == _GZIP_MAGIC
             raw.seek(0)
-            stream: IO[bytes] = gzip.GzipFile(fileobj=io.BufferedReader(raw)) if packed else raw  # type: ignore[arg-type]
+            stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if packed else raw
             while chunk := stream.read(size):
                 yield chunk
     except EOFError:

@@ -17,6 +17,8 @@ _DEFAULTS = ColumnsConfig()
 def header_fields(path: Path, head: bytes, separator: str) -> list[str]:
     """The fields of the first line, without surrounding blanks."""
     line = head.split(b"\n", 1)[0].rstrip(b"\r").decode(errors="replace")
+    if "\0" in line:
+        raise UserError(f"{path}: line 1: found null characters, as in UTF-16 or binary files; UTF-8 text is needed")
     if not line.strip():
         raise UserError(f"{path}: line 1: found an empty line; a header that names the columns is needed")
     return [field.strip() for field in next(csv.reader([line], delimiter=separator))]

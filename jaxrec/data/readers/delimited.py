@@ -72,11 +72,13 @@ def _split_in_bulk(block: Block, layout: Layout) -> pl.DataFrame | None:
     """Text columns of the block, or None where it is not certain that every row has the right number of fields."""
     data, width = block.data, len(layout.names)
     quoted = bool(layout.quote) and layout.quote.encode() in data
+    rows = block.num_lines
     if b"\r" in data:
-        if quoted:
+        ends = data.count(b"\r\n")
+        # In quotes a line end is part of a field: only where every line has one, and is a row, is it none.
+        if ends != data.count(b"\r") or (quoted and ends != rows):
             return None
         data = data.replace(b"\r\n", b"\n")
-    rows = block.num_lines
     if data.count(layout.byte.encode()) != rows * (width - 1):
         return None
     schema = {str(index): pl.String for index in range(width)}
@@ -125,7 +127,7 @@ def _split_by_row(block: Block, layout: Layout, file: Path, problems: list[Probl
         except StopIteration:
             break
         except csv.Error as error:
-            problems.append(Problem(file, line, f"broken quoting ({error})", needed))
+            problems.append(Problem(file, line, f"a row that cannot be split ({error})", needed))
             continue
         if len(row) == width and not (damaged and _is_damaged(row)):
             for name, index in layout.columns.items():

@@ -34,12 +34,16 @@ def detect_format(path: Path, divided: bool = False) -> str:
         return "parquet"
     if not head.strip():
         raise UserError(f"{path}: found 0 rows in an empty file; at least one interaction is needed")
+    if b"\0" in head.split(b"\n", 1)[0]:
+        raise UserError(f"{path}: found binary content; UTF-8 text, plain or gzip, or Parquet is needed")
     if head.lstrip().startswith(b"{"):
         return _json_source(path)
     lines = head.split(b"\n")
     # The last line may be cut off.
     seen = [line for line in (lines[:-1] or lines)[:_LINES_SEEN] if line.strip()] or lines[:1]
-    if all(_ID_LINE.fullmatch(line) for line in seen) and any(b" " in line.strip() for line in seen):
+    # Most lines, not all: one that does not fit is for the reader to name.
+    fitting = [line for line in seen if _ID_LINE.fullmatch(line)]
+    if 2 * len(fitting) > len(seen) and any(b" " in line.strip() for line in fitting):
         return _id_lists(path, divided)
     if seen[0].count(b"::") >= 2:
         return "movielens"
@@ -50,8 +54,6 @@ def detect_format(path: Path, divided: bool = False) -> str:
         return "tsv"
     if b"," in seen[0]:
         return "csv"
-    if all(_ID_LINE.fullmatch(line) for line in seen[1:2]) and b" " in seen[0]:
-        return _id_lists(path, divided)
     raise UserError(f"{path}: the format is not recognised; set --data.format to one of {', '.join(FORMATS)}")
 
 

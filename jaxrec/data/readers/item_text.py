@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from jaxrec.data.readers import amazon, movielens, steam, yelp
-from jaxrec.data.readers.blocks import base_name, read_blocks, read_head
+from jaxrec.data.readers.blocks import base_name, read_blocks
 from jaxrec.data.readers.json_lines import read_objects
 from jaxrec.data.readers.metadata import ItemMetadata, as_text, as_words
 from jaxrec.data.readers.problems import BadRows, Problem
-from jaxrec.data.readers.tables import recbole_names
+from jaxrec.data.readers.tables import recbole_header
 from jaxrec.errors import UserError
 
 ID_KEYS = ("item", "iid", "item_id", "id", "parent_asin", "asin", "product_id", "business_id")
@@ -40,13 +40,14 @@ def read_item_text(path: Path, bad: BadRows) -> Iterator[ItemMetadata]:
 
 def read_recbole_items(path: Path, bad: BadRows) -> Iterator[ItemMetadata]:
     """A RecBole `.item` file: `item_id:token` and text in the other token columns."""
-    names = recbole_names(path, read_head(path))
-    kinds = [field.rpartition(":")[2] for field in read_head(path).split(b"\n", 1)[0].decode().split("\t")]
-    if "item_id" not in names:
-        raise UserError(f"{path}: line 1: no column 'item_id:token'; found {', '.join(names)}")
+    kinds = recbole_header(path)
+    names = list(kinds)
+    if "item_id" not in kinds:
+        raise UserError(f"{path}: line 1: no column 'item_id'; found {', '.join(names)}")
     key = names.index("item_id")
     title = next((index for index, name in enumerate(names) if "title" in name or name == "name"), None)
-    others = [index for index, kind in enumerate(kinds) if kind.startswith("token") and index not in (key, title)]
+    texts = [index for index, name in enumerate(names) if kinds[name].startswith("token")]
+    others = [index for index in texts if index not in (key, title)]
     for block in read_blocks(path):
         lines = block.data.decode(errors="replace").replace("\r\n", "\n").split("\n")[:-1]
         for number, line in enumerate(lines, start=block.first_line):

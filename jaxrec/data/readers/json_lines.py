@@ -78,13 +78,10 @@ def read_events(path: Path, fields: Fields, bad: BadRows) -> pl.DataFrame:
     """All good events: columns as `typed` gives them. Raises UserError on a bad line unless `bad` skips them."""
     names = fields.names(tuple(first_object(path)))
     frames: list[pl.DataFrame] = []
-    in_bulk = True
     for block in read_blocks(path):
         problems: list[Problem] = []
-        frame = _parse_in_bulk(block, names) if in_bulk else None
+        frame = _parse_in_bulk(block, names)
         if frame is None:
-            # A file of Python literals fails at once: parsing every further block twice would only cost time.
-            in_bulk = in_bulk and bool(frames)
             frame = _parse_by_line(block, names, path, problems)
         frame, untyped, count = typed(frame, names, path, time_unit=fields.time_unit)
         bad.report([*problems, *untyped], len(problems) + count)

@@ -36,21 +36,23 @@ def _read_text_table(path: Path, config: DataConfig, bad: BadRows, separator: st
     return read_delimited(path, layout, bad)
 
 
-def recbole_names(path: Path, head: bytes) -> list[str]:
-    """Column names of a typed header (`user_id:token`), the types left out. Raises UserError on another type."""
-    names = []
-    for field in header_fields(path, head, "\t"):
+def recbole_header(path: Path) -> dict[str, str]:
+    """Column name -> type of a typed header (`user_id:token`). Raises UserError on another type or a repeated name."""
+    kinds: dict[str, str] = {}
+    for field in header_fields(path, read_head(path), "\t"):
         name, _, kind = field.rpartition(":")
         if not name or kind not in RECBOLE_TYPES:
             allowed = ", ".join(RECBOLE_TYPES)
             raise UserError(f"{path}: line 1: found '{field}'; name:type is needed, the type one of {allowed}")
-        names.append(name)
-    return names
+        if name in kinds:
+            raise UserError(f"{path}: line 1: found column '{name}' more than once; each name may stand once")
+        kinds[name] = kind
+    return kinds
 
 
 def read_recbole(path: Path, config: DataConfig, bad: BadRows) -> pl.DataFrame:
     """A RecBole `.inter` file: tabs, and a header that gives each column's type."""
-    names = recbole_names(path, read_head(path))
+    names = list(recbole_header(path))
     columns = resolve_columns(path, names, config.columns, suffix="_id")
     return read_delimited(path, Layout(tuple(names), columns, "\t"), bad)
 

@@ -53,8 +53,8 @@ def _times(text: pl.Series, unit: TimeUnit) -> pl.Series:
 
 
 def _words(text: pl.Series) -> pl.Series:
-    """Null where the text is empty or blank."""
-    return text.set(text.str.strip_chars() == "", None)
+    """Null where the text is empty or blank, or ends with a null character, which NumPy would drop."""
+    return text.set((text.str.strip_chars() == "") | text.str.ends_with("\0"), None)
 
 
 def typed(
