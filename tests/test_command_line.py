@@ -111,7 +111,7 @@ def test_a_bug_shows_its_traceback_and_exits_with_1():
     ("arguments", "words"),
     [
         (["--config", "configs/lmmrec_steem.py"], ["configs/lmmrec_steem.py", "nearest: configs/lmmrec_steam.py"]),
-        (["--config", "configs/lmmrec_steam.py", "--modle.dim", "64"], ["--modle.dim", "nearest: --model.dim"]),
+        (["--config", "configs/lightgcn_gowalla.py", "--modle.dim", "64"], ["--modle.dim", "nearest: --model.dim"]),
     ],
 )
 def test_the_main_command_says_a_mistake_in_one_line(arguments, words):

@@ -173,13 +173,13 @@ def test_a_folder_or_a_file_that_is_not_text_is_no_config(tmp_path):
 
 def test_flags_reach_every_depth_and_type():
     found = flagged(
-        "--model.dim", "64", "--eval.k", "1", "10", "--data.ratio", "8", "1", "1", "--data.require_real",
+        "--model.dim", "48", "--eval.k", "1", "10", "--data.ratio", "8", "1", "1", "--data.require_real",
         "--train.optimizer.learning-rate=3e-3", "--train.optimizer.clip-norm", "1", "--devices.count", "None",
         "--data.path", "a b.csv", "--data.split", "leave_one_out", "--seed", "7",
     )  # fmt: skip
     assert found == dataclasses.replace(
         LIGHTGCN,
-        model=LightGCNConfig(dim=64),
+        model=LightGCNConfig(dim=48),
         eval=EvalConfig(k=(1, 10)),
         data=DataConfig(ratio=(8.0, 1.0, 1.0), require_real=True, path="a b.csv", split="leave_one_out"),
         train=TrainConfig(optimizer=OptimizerConfig(learning_rate=3e-3, clip_norm=1.0)),
@@ -402,7 +402,7 @@ def test_the_hash_covers_what_changes_the_result_and_nothing_else():
     assert config_hash(dataclasses.replace(same, name="another"), "data") == first
     others = [
         config_hash(flagged(*argv), "data")
-        for argv in (["--model.dim", "64"], ["--seed", "1"], ["--train.batch-size", "9"], ["--data.pool"],
+        for argv in (["--model.dim", "48"], ["--seed", "1"], ["--train.batch-size", "9"], ["--data.pool"],
                      ["--train.optimizer.name", "sgd"], ["--eval.k", "5"], ["--data.filter.user-core", "5"])
     ]  # fmt: skip
     others += [config_hash(LIGHTGCN, "other data"), config_hash(LIGHTGCN, "data", "text"), config_hash(LMMREC, "data")]

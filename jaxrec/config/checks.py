@@ -145,9 +145,10 @@ def _check_mesh(experiment: Experiment[Any], count: int) -> None:
     if axis is None:
         axis = count if getattr(experiment.model, "mesh_axis", "data") == "model" else 1
     _require(count % axis == 0, "devices.model", axis, f"a divisor of the {count} devices in use")
-    dim = getattr(experiment.model, "dim", None)
-    if dim is not None and dim % axis:
+    sizes = {leaf.name: leaf.value for leaf in leaves(experiment.model, "model.")}
+    field = next((name for name in ("model.dim", "model.base.dim") if name in sizes), None)
+    if field is not None and sizes[field] % axis:
         raise UserError(
-            f"model.dim: found {dim}, allowed: multiples of {axis}, the devices along the model axis of the mesh; "
+            f"{field}: found {sizes[field]}, allowed: multiples of {axis}, the devices along the mesh axis model; "
             "or fewer devices with --devices.model or --devices.count"
         )
