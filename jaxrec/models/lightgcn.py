@@ -85,14 +85,12 @@ class LightGCN:
             return ctx.graph
         return edge_dropout(ctx.graph, rng, self.config.edge_dropout)
 
-    def layer_rows(self, params: Params, nodes: jax.Array, graph: Graph, ctx: Context, num_layers: int) -> jax.Array:
+    def layer_rows(self, params: Params, rows: jax.Array, graph: Graph, ctx: Context, num_layers: int) -> jax.Array:
         """Embeddings of the given nodes at every layer, [num_layers + 1, R, D] (Eq. 7); layer 0 is the ego layer."""
-        return propagate_rows(params["nodes"]["embedding"], graph, nodes, num_layers=num_layers, mesh=ctx.mesh)
+        return propagate_rows(params["nodes"]["embedding"], graph, rows, num_layers=num_layers, mesh=ctx.mesh)
 
-    def parts_from_layers(
-        self, params: Params, layers: jax.Array, batch: Batch, ctx: Context, rng: jax.Array
-    ) -> dict[str, jax.Array]:
-        """Weighted parts of the loss, from layers [num_layers + 1, 3B, D] of `batch_nodes`."""
+    def loss_from_layers(self, layers: jax.Array, batch: Batch) -> dict[str, jax.Array]:
+        """The parts of the base loss, weighted; layers: [K + 1, 3B, D] of `batch_nodes`."""
         weights = jnp.asarray(combine_weights(self.config.combine, self.config.num_layers), layers.dtype)
         combined = jnp.einsum("k,krd->rd", weights, layers)  # Eq. 8
         users, positives, negatives = jnp.split(combined, 3)
@@ -106,7 +104,7 @@ class LightGCN:
         """BPR over combined embeddings and L2 of the ego embeddings (Eq. 15)."""
         graph = self.training_graph(ctx, rng)
         layers = self.layer_rows(params, self.batch_nodes(batch), graph, ctx, self.config.num_layers)
-        parts = self.parts_from_layers(params, layers, batch, ctx, rng)
+        parts = self.loss_from_layers(layers, batch)
         return LossOutput(parts["bpr"] + parts["l2"], parts, extra)
 
     def encode(self, params: Params, ctx: Context) -> Encoded:

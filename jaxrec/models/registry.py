@@ -10,13 +10,17 @@ from jaxrec.errors import UserError
 from jaxrec.models.base import Model
 from jaxrec.models.bprmf import BPRMF, BPRMFConfig
 from jaxrec.models.lightgcn import LightGCN, LightGCNConfig
+from jaxrec.models.lmmrec import LMMRec, LMMRecConfig
 from jaxrec.models.popularity import Popularity, PopularityConfig
 
-CONFIGS: dict[str, type] = {config.name: config for config in (PopularityConfig, BPRMFConfig, LightGCNConfig)}
+CONFIGS: dict[str, type] = {
+    config.name: config for config in (PopularityConfig, BPRMFConfig, LightGCNConfig, LMMRecConfig)
+}
 _MODELS: dict[type, Callable[..., Model]] = {
     PopularityConfig: Popularity,
     BPRMFConfig: BPRMF,
     LightGCNConfig: LightGCN,
+    LMMRecConfig: LMMRec,
 }
 
 
@@ -29,7 +33,6 @@ def config_class(name: str) -> type:
     return CONFIGS[name]
 
 
-def build_model(config: Any, num_users: int, num_items: int, text_dim: int | None = None) -> Model:
-    """The model of a config, for so many users and items; text_dim: width of the text vectors, None without text."""
-    del text_dim
+def build_model(config: Any, num_users: int, num_items: int) -> Model:
+    """The model of a config, for so many users and items."""
     return _MODELS[type(config)](config, num_users, num_items)

@@ -18,8 +18,8 @@ def bpr_loss(
 ) -> jax.Array:
     """Bayesian personalised ranking: mean of softplus(s(u, j) - s(u, i)) (Rendle et al., UAI 2009).
 
-    users, positives, negatives: [B, D] float32; mask: [B] bool; bias: [B], that of j less that of i. The two scores are subtracted before the sum over
-    features, so that features on several devices need one reduction of [B] numbers.
+    users, positives, negatives: [B, D] float32; mask: [B] bool; bias: [B], that of j less that of i. The two vectors
+    are subtracted before the sum over features, so that features on several devices need one reduction of [B] numbers.
     """
     difference = (users * (negatives - positives)).sum(-1)
     return masked_mean(jax.nn.softplus(difference if bias is None else difference + bias), mask)
