@@ -37,10 +37,13 @@ def save_topk(folder: pathlib.Path, evaluation: Evaluation, dataset: Dataset) ->
 
 
 def load_per_user(folder: pathlib.Path, part: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Raw user ids [n] and `<metric>` -> [n] float64 of one part. Raises UserError where the file does not give them."""
+    """Raw user ids [n] and `<metric>` -> [n] float64 of one part.
+
+    Raises UserError where the file is missing or damaged, or lacks the part.
+    """
     path = folder / "per_user.npz"
     try:
-        with np.load(path, allow_pickle=False) as saved:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             arrays = {name: saved[name] for name in saved.files if name.startswith(f"{part}/")}
     except FileNotFoundError:
         raise UserError(f"{path}: not found") from None

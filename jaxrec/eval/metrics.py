@@ -19,7 +19,7 @@ BEYOND = np.iinfo(np.int32).max
 
 def hits(ranks: np.ndarray, k: int) -> np.ndarray:
     """Number of targets among the first k: sum_j [rank_j <= k]."""
-    return np.sum(ranks <= k, axis=1, dtype=np.float64)
+    return np.asarray(ranks <= k, np.float64).sum(axis=1)
 
 
 def recall(ranks: np.ndarray, num_targets: np.ndarray, k: int) -> np.ndarray:

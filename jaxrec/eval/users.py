@@ -75,6 +75,14 @@ def from_interactions(
     )
 
 
+def _without(keys: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Sorted keys without repeats and without those of the sorted others."""
+    fresh = np.ones(len(keys), bool)
+    fresh[1:] = keys[1:] != keys[:-1]
+    place = np.minimum(np.searchsorted(others, keys), max(len(others) - 1, 0))
+    return keys[fresh & (others[place] != keys)] if len(others) else keys[fresh]
+
+
 def _indptr(counts: np.ndarray) -> np.ndarray:
     indptr = np.zeros(len(counts) + 1, np.int32)
     np.cumsum(counts, out=indptr[1:])

@@ -1,0 +1,1 @@
+"""Finished runs side by side: which may be compared, means over seeds, paired tests."""
