@@ -24,7 +24,6 @@ def get_config() -> Experiment[LMMRecConfig]:
     return Experiment(
         model=LMMRecConfig(
             base=LightGCNConfig(dim=32, num_layers=3, combine="mean", regularization=1e-4),
-            num_prototypes=128,
             coordination=CoordinationConfig(weight=1e-2, temperature=0.2),
             correspondence=CorrespondenceConfig(
                 weight=1e-2, student_temperature=0.2, teacher_temperature=0.2, momentum=0.999
