@@ -71,3 +71,23 @@ class Model(Protocol):
     def item_vectors(self, encoded: Encoded) -> ItemVectors:
         """Vectors and bias of the whole catalogue."""
         ...
+
+
+class LayeredModel(Model, Protocol):
+    """A graph model that LMMRec can stand on: its embeddings come layer by layer, and its loss from them."""
+
+    def batch_nodes(self, batch: Batch) -> jax.Array:
+        """Nodes of users, positive and negative items, one after the other: [3B] int32, items after users."""
+        ...
+
+    def training_graph(self, ctx: Context, rng: jax.Array) -> Any:
+        """The graph of one step, after edge dropout."""
+        ...
+
+    def layer_rows(self, params: Params, rows: jax.Array, graph: Any, ctx: Context, num_layers: int) -> jax.Array:
+        """[num_layers + 1, R, D] float32: the given nodes at every layer, the ego layer first."""
+        ...
+
+    def loss_from_layers(self, layers: jax.Array, batch: Batch) -> dict[str, jax.Array]:
+        """Weighted parts of the model's own loss, out of the layers of `batch_nodes`; their sum is the loss."""
+        ...

@@ -7,6 +7,7 @@ full loss stays, and two parts stand beside it. Scores are the base's alone; tex
 from __future__ import annotations
 
 import dataclasses
+import operator
 from typing import ClassVar, Literal
 
 import jax
@@ -15,7 +16,7 @@ from jax.sharding import PartitionSpec
 
 from jaxrec.data.batch import Batch
 from jaxrec.errors import UserError
-from jaxrec.models.base import Context, Encoded, Extra, ItemVectors, LossOutput, Params
+from jaxrec.models.base import Context, Encoded, Extra, ItemVectors, LayeredModel, LossOutput, Params
 from jaxrec.models.lightgcn import LightGCN, LightGCNConfig
 from jaxrec.nn.contrast import correspondence, info_nce
 from jaxrec.nn.embedding import EmbeddingTable
@@ -31,7 +32,7 @@ class CoordinationConfig:
     """Motivation coordination (Eq. 7 and 8): a node's prototypes and its own text against other nodes' texts."""
 
     weight: float = 1e-2
-    """Weight in the total loss."""
+    """Weight in the total loss; 0 leaves it out (the paper's w/o MCS)."""
     temperature: float = 0.2
     """Temperature of the contrast."""
 
@@ -41,7 +42,7 @@ class CorrespondenceConfig:
     """Interaction-text correspondence (Eq. 9): similarities as a slowly moving teacher sees them."""
 
     weight: float = 1e-2
-    """Weight in the total loss (gamma of Eq. 10)."""
+    """Weight in the total loss, gamma of Eq. 10; 0 leaves it and the teacher out (the paper's w/o ICM)."""
     student_temperature: float = 0.2
     """Temperature of the student's similarities."""
     teacher_temperature: float = 0.2
@@ -86,40 +87,26 @@ class LMMRecConfig:
     def validate(self) -> None:
         """Raise UserError for a value that no data could make sense of."""
         self.base.validate("model.base")
-        coordination, corresponding = self.coordination, self.correspondence
-        rules = (
-            ("num_prototypes", self.num_prototypes, self.num_prototypes >= 1, "1 or more"),
-            ("regularization", self.regularization, self.regularization >= 0, "0 or more"),
-            ("coordination.weight", coordination.weight, coordination.weight >= 0, "0 or more"),
-            ("coordination.temperature", coordination.temperature, coordination.temperature > 0, "above 0"),
-            ("correspondence.weight", corresponding.weight, corresponding.weight >= 0, "0 or more"),
-            (
-                "correspondence.student_temperature",
-                corresponding.student_temperature,
-                corresponding.student_temperature > 0,
-                "above 0",
-            ),
-            (
-                "correspondence.teacher_temperature",
-                corresponding.teacher_temperature,
-                corresponding.teacher_temperature > 0,
-                "above 0",
-            ),
-            (
-                "correspondence.momentum",
-                corresponding.momentum,
-                0 <= corresponding.momentum <= 1,
-                "from 0 to 1",
-            ),
-        )
-        for field, found, holds, allowed in rules:
-            if not holds:
+        above_zero, from_zero = (lambda value: value > 0, "above 0"), (lambda value: value >= 0, "0 or more")
+        rules = {
+            "num_prototypes": (lambda value: value >= 1, "1 or more"),
+            "regularization": from_zero,
+            "coordination.weight": from_zero,
+            "coordination.temperature": above_zero,
+            "correspondence.weight": from_zero,
+            "correspondence.student_temperature": above_zero,
+            "correspondence.teacher_temperature": above_zero,
+            "correspondence.momentum": (lambda value: 0 <= value <= 1, "from 0 to 1"),
+        }
+        for field, (holds, allowed) in rules.items():
+            found = operator.attrgetter(field)(self)
+            if not holds(found):
                 raise UserError(f"model.{field}: found {found}, allowed: {allowed}")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Views:
-    """Both views of a batch, users, positive and negative items in turn: [3, B, D] each."""
+    """Both views of a batch's users, positive items and (for the student) negative items: [S, B, D] each."""
 
     graph: jax.Array
     text: jax.Array
@@ -138,7 +125,7 @@ class LMMRec:
     num_items: int
 
     @property
-    def base(self) -> LightGCN:
+    def base(self) -> LayeredModel:
         """The graph model that scores."""
         return LightGCN(self.config.base, self.num_users, self.num_items)
 
@@ -147,7 +134,7 @@ class LMMRec:
         return TextTower(self.config.dim)
 
     def init(self, rng: jax.Array, ctx: Context) -> tuple[Params, Extra]:
-        """First parameters; the teacher begins as a copy of them."""
+        """First parameters; the teacher begins as a copy of them, or is absent where nothing asks for it."""
         base_rng, user_rng, item_rng, tower_rng, text_rng = jax.random.split(rng, 5)
         bank = PrototypeBank(self.config.num_prototypes, self.config.dim)
         params = {
@@ -163,57 +150,67 @@ class LMMRec:
             table = EmbeddingTable(self.num_users + self.num_items, width, self.config.base.init_std)
             params["text"] = table.init(text_rng)["params"]
         params["text_tower"] = self._tower.init(tower_rng, jnp.zeros((1, width)))["params"]
+        if self.config.correspondence.weight == 0:
+            return params, {}
         return params, {"teacher": jax.tree.map(jnp.copy, params)}
 
     def loss(self, params: Params, extra: Extra, batch: Batch, ctx: Context, rng: jax.Array) -> LossOutput:
         """Eq. 10 with the base's loss in it: L = L_base + w L_MCS + gamma L_ICM + lambda |Phi|^2."""
         config = self.config
-        # The teacher follows the parameters as they are before this step, that is after the last one: the same as
-        # moving it behind the optimiser. In the first step both are equal.
-        teacher = follow(extra["teacher"], params, config.correspondence.momentum)
         graph = self.base.training_graph(ctx, rng)
         nodes = self.base.batch_nodes(batch)
         layers = self.base.layer_rows(params["base"], nodes, graph, ctx, config.base.num_layers)
         parts = self.base.loss_from_layers(layers, batch)
-
-        mask = batch["mask"][None, :] & self._text_mask(nodes, ctx).reshape(3, -1)
         ids = nodes.reshape(3, -1)
-        views = self._views(params, nodes, layers[:-1], ctx)
-        taught_layers = self.base.layer_rows(teacher["base"], nodes, graph, ctx, config.base.num_layers - 1)
-        taught = self._views(teacher, nodes, taught_layers, ctx)
-
-        # Eq. 8: users, active (positive) and passive (negative) items, each with its own text.
-        parts["coordination"] = config.coordination.weight * sum(
-            info_nce(views.graph[part], views.text[part], ids[part], mask[part], config.coordination.temperature)
-            for part in range(3)
-        )
-        # Eq. 9, for users and positive items.
-        parts["correspondence"] = (
-            config.correspondence.weight
-            * 0.5
-            * sum(
-                correspondence(
-                    (views.text[part], views.graph[part]),
-                    (taught.text[part], taught.graph[part]),
-                    ids[part],
-                    mask[part],
-                    config.correspondence.student_temperature,
-                    config.correspondence.teacher_temperature,
-                )
-                for part in range(2)
+        mask = batch["mask"][None, :] & self._text_mask(nodes, ctx).reshape(3, -1)
+        views = self._views(params, ids, layers[:-1], ctx)
+        if config.coordination.weight > 0:
+            parts["coordination"] = config.coordination.weight * self._coordination(views, ids, mask)
+        if config.correspondence.weight > 0:
+            # The teacher follows the parameters as they are before this step, that is after the last one: the same
+            # as moving it behind the optimiser. In the first step both are equal.
+            teacher = follow(extra["teacher"], params, config.correspondence.momentum)
+            extra = {"teacher": teacher}
+            # Users and positive items alone, on the student's graph, dropped edges too: equal towers agree exactly.
+            taught_ids = ids[:2]
+            taught_layers = self.base.layer_rows(
+                teacher["base"], taught_ids.reshape(-1), graph, ctx, config.base.num_layers - 1
             )
-        )
+            taught = self._views(teacher, taught_ids, taught_layers, ctx)
+            parts["correspondence"] = config.correspondence.weight * self._correspondence(views, taught, ids, mask)
         parts["norm"] = config.regularization * squared_norm(params)
-        total = sum(parts.values(), jnp.zeros(()))
-        return LossOutput(total, parts, {"teacher": teacher})
+        return LossOutput(sum(parts.values(), jnp.zeros(())), parts, extra)
+
+    def _coordination(self, views: _Views, ids: jax.Array, mask: jax.Array) -> jax.Array:
+        """Eq. 8: users, active (positive) and passive (negative) items, each with its own text."""
+        temperature = self.config.coordination.temperature
+        terms = [info_nce(views.graph[s], views.text[s], ids[s], mask[s], temperature) for s in range(3)]
+        return terms[0] + terms[1] + terms[2]
+
+    def _correspondence(self, views: _Views, taught: _Views, ids: jax.Array, mask: jax.Array) -> jax.Array:
+        """Eq. 9, the mean over users and positive items."""
+        config = self.config.correspondence
+        users, items = (
+            correspondence(
+                (views.text[s], views.graph[s]),
+                (taught.text[s], taught.graph[s]),
+                ids[s],
+                mask[s],
+                config.student_temperature,
+                config.teacher_temperature,
+            )
+            for s in range(2)
+        )
+        return 0.5 * (users + items)
 
     def _views(self, params: Params, nodes: jax.Array, layers: jax.Array, ctx: Context) -> _Views:
-        """Prototype view (Eq. 5 and 6, mean over the layers 0 .. K-1) and text view (Eq. 3) of the batch's nodes.
+        """Prototype view (Eq. 5 and 6, mean over the layers 0 .. K-1) and text view (Eq. 3) of nodes [S, B].
 
-        layers: [K, 3B, D]. The last layer is left out, as the paper's nearest ancestor does.
+        S sets: users, then items. layers: [K, S * B, D]. The last layer is left out, as the paper's nearest ancestor
+        (IRLLRec) does.
         """
         num_layers, _, dim = layers.shape
-        rows = split_rows(layers.reshape(num_layers, 3, -1, dim), ctx.mesh, axis=2)
+        rows = split_rows(layers.reshape(num_layers, len(nodes), -1, dim), ctx.mesh, axis=2)
         users = express(rows[:, :1], params["user_prototypes"]["prototypes"])
         items = express(rows[:, 1:], params["item_prototypes"]["prototypes"])
         graph = jnp.concatenate([users, items], axis=1).mean(axis=0)
@@ -221,12 +218,12 @@ class LMMRec:
         return _Views(graph, jnp.asarray(text))
 
     def _text_rows(self, params: Params, nodes: jax.Array, ctx: Context) -> jax.Array:
-        """Text vectors of the batch's nodes, [3, B, T]."""
+        """Text vectors of nodes [S, B], users first: [S, B, T]."""
         if not self.config.needs_text:
-            return split_rows(params["text"]["embedding"][nodes.reshape(3, -1)], ctx.mesh, axis=1)
+            return split_rows(params["text"]["embedding"][nodes], ctx.mesh, axis=1)
         assert ctx.user_text is not None
         assert ctx.item_text is not None
-        users, items = nodes.reshape(3, -1)[:1], nodes.reshape(3, -1)[1:] - self.num_users
+        users, items = nodes[:1], nodes[1:] - self.num_users
         return split_rows(jnp.concatenate([ctx.user_text[users], ctx.item_text[items]]), ctx.mesh, axis=1)
 
     def _text_mask(self, nodes: jax.Array, ctx: Context) -> jax.Array:

@@ -13,6 +13,11 @@ def normalize(vectors: jax.Array) -> jax.Array:
     return vectors * jax.lax.rsqrt(jnp.sum(vectors * vectors, axis=-1, keepdims=True) + 1e-12)
 
 
+def cosines(rows: jax.Array, columns: jax.Array) -> jax.Array:
+    """Cosine of each row with each column, [B, D], [C, D] -> [B, C]; in full float32, which a temperature magnifies."""
+    return jnp.einsum("bd,cd->bc", normalize(rows), normalize(columns), precision="highest")
+
+
 def comparable(ids: jax.Array, mask: jax.Array) -> jax.Array:
     """Which row may be compared with which, [B, B] bool: both real, and no other row of the same node.
 
@@ -38,7 +43,7 @@ def info_nce(
     anchors, candidates: [B, D] two views of nodes ids [B]; mask: [B] bool. The sum runs over the row's own candidate
     and over the candidates of other nodes.
     """
-    logits = normalize(anchors) @ normalize(candidates).T / temperature
+    logits = cosines(anchors, candidates) / temperature
     log_probabilities = log_softmax(logits, comparable(ids, mask), axis=1)
     return -masked_mean(jnp.diagonal(log_probabilities), mask)
 
@@ -60,7 +65,7 @@ def correspondence(
     allowed = comparable(ids, mask)
 
     def logits(views: tuple[jax.Array, jax.Array], temperature: float) -> jax.Array:
-        return normalize(views[0]) @ normalize(views[1]).T / temperature
+        return cosines(*views) / temperature
 
     of_student = logits(student, student_temperature)
     of_teacher = jax.lax.stop_gradient(logits(teacher, teacher_temperature))

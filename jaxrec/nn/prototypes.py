@@ -25,5 +25,5 @@ def express(embeddings: jax.Array, bank: jax.Array) -> jax.Array:
     embeddings: [..., D]; bank: [P, D]. pi = softmax(x Z^T), p = pi Z: [..., D]. The paper's "entropy of z" is read
     as the conditional distribution of z; dot product, temperature 1.
     """
-    weights = jax.nn.softmax(jnp.einsum("...d,pd->...p", embeddings, bank), axis=-1)  # Eq. 5
-    return jnp.einsum("...p,pd->...d", weights, bank)  # Eq. 6
+    weights = jax.nn.softmax(jnp.einsum("...d,pd->...p", embeddings, bank, precision="highest"), axis=-1)  # Eq. 6
+    return jnp.einsum("...p,pd->...d", weights, bank, precision="highest")  # Eq. 5

@@ -15,5 +15,6 @@ class TextTower(nn.Module):
     def __call__(self, text: jax.Array) -> jax.Array:
         """Projected text."""
         xavier = nn.initializers.xavier_uniform()
-        hidden = nn.Dense((text.shape[-1] + self.dim) // 2, kernel_init=xavier, name="hidden")(text)
-        return nn.Dense(self.dim, kernel_init=xavier, name="output")(nn.leaky_relu(hidden, 0.01))
+        hidden = nn.Dense((text.shape[-1] + self.dim) // 2, kernel_init=xavier, precision="highest", name="hidden")
+        output = nn.Dense(self.dim, kernel_init=xavier, precision="highest", name="output")
+        return output(nn.leaky_relu(hidden(text), 0.01))
