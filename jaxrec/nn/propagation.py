@@ -16,13 +16,17 @@ from jax.sharding import Mesh, PartitionSpec
 
 from jaxrec.nn.graph import Graph
 from jaxrec.nn.propagation_backends import Halves, multiply
-from jaxrec.nn.propagation_rows import add_rows, product_rows, take_rows
+from jaxrec.nn.propagation_rows import NodeRows, add_rows, node_rows, product_rows, take_rows
 
 Combine = Literal["mean", "sum", "mean_no_ego"]
 
+_WHOLE = PartitionSpec()
+_FEATURES = PartitionSpec(None, "model")
+_LAYER_FEATURES = PartitionSpec(None, None, "model")
+
 
 def propagate(
-    embeddings: jax.Array,
+    embeddings: jax.Array | Halves,
     graph: Graph,
     *,
     num_layers: int,
@@ -32,28 +36,37 @@ def propagate(
 ) -> jax.Array:
     """Combined embeddings of all nodes, sum over k of w_k A^k E (LightGCN Eq. 8).
 
-    embeddings: [N, D] float32, users first. combine: w_k = 1/(K+1), 1, or 1/K without the ego layer. layer_weights:
-    [K+1] float32 overrides combine and has its own gradient. mesh: axes ("data", "model"); the features are split over
-    "model", so that no value is communicated, and D must be divisible by it. Returns [N, D] float32.
+    embeddings: [N, D] float32, users first, or users [U, D] and items [I, D] apart, which spares copies. combine: w_k =
+    1/(K+1), 1, or 1/K without the ego layer. layer_weights: [K+1] float32 overrides combine and has its own gradient.
+    mesh: axes ("data", "model"); the features are split over "model", so that no value is communicated, and D must be
+    divisible by it. Returns [N, D] float32.
     """
     if layer_weights is None:
-        layer_weights = jnp.asarray(combine_weights(combine, num_layers), embeddings.dtype)
+        layer_weights = jnp.asarray(combine_weights(combine, num_layers), jnp.float32)
+    halves = _halves(embeddings, graph)
     if graph.backend == "jraph":
-        return _combine_layers(_layers(embeddings, graph, num_layers), layer_weights)
-    return _propagate(embeddings, layer_weights, graph, num_layers, mesh)
+        return jnp.concatenate(_weighted(_layers(halves, graph, num_layers), layer_weights))
+    return jnp.concatenate(_propagate(halves, layer_weights, graph, num_layers, mesh))
 
 
 def propagate_rows(
-    embeddings: jax.Array, graph: Graph, rows: jax.Array, *, num_layers: int, mesh: Mesh | None = None
+    embeddings: jax.Array | Halves,
+    graph: Graph,
+    rows: jax.Array | tuple[jax.Array, jax.Array],
+    *,
+    num_layers: int,
+    mesh: Mesh | None = None,
 ) -> jax.Array:
     """Every layer's embeddings A^k E at the given rows alone: what a training step needs.
 
-    embeddings: [N, D] float32; rows: [R] int32 nodes (items after users), repeats allowed. Returns [K+1, R, D]
-    float32, layer 0 the ego embeddings; LightGCN takes the mean over axis 0. mesh as in `propagate`.
+    embeddings as in `propagate`. rows: [R] int32 nodes (items after users), repeats allowed; or int32 user ids and item
+    ids apart, which costs less, and the result holds the users' rows first. Returns [K+1, R, D] float32, layer 0 the
+    ego embeddings; LightGCN takes the mean over axis 0. mesh as in `propagate`.
     """
+    halves, split_rows = _halves(embeddings, graph), node_rows(rows, graph)
     if graph.backend == "jraph":
-        return jnp.stack([layer[rows] for layer in _layers(embeddings, graph, num_layers)])
-    return _propagate_rows(embeddings, rows, graph, num_layers, mesh)
+        return jnp.stack([take_rows(layer, split_rows) for layer in _layers(halves, graph, num_layers)])
+    return _propagate_rows(halves, split_rows, graph, num_layers, mesh)
 
 
 def combine_weights(combine: Combine, num_layers: int) -> list[float]:
@@ -67,21 +80,44 @@ def combine_weights(combine: Combine, num_layers: int) -> list[float]:
     raise ValueError(f"combine: found {combine!r}, allowed 'mean', 'sum' or 'mean_no_ego'")
 
 
-def _layers(embeddings: jax.Array, graph: Graph, num_layers: int) -> list[jax.Array]:
-    """Layers E, A E, ..., A^K E in full, differentiated as written: the reference form."""
-    layers = [embeddings]
+def _halves(embeddings: jax.Array | Halves, graph: Graph) -> Halves:
+    return embeddings if isinstance(embeddings, tuple) else _split(embeddings, graph.num_users)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _split(nodes: jax.Array, num_users: int) -> Halves:
+    return nodes[:num_users], nodes[num_users:]
+
+
+# The derivative of two slices would be a sum of two padded tables; it is one concatenation.
+_split.defvjp(
+    lambda nodes, num_users: (_split(nodes, num_users), None),
+    lambda num_users, residuals, cotangent: (jnp.concatenate(cotangent),),
+)
+
+
+def _layers(nodes: Halves, graph: Graph, num_layers: int) -> list[Halves]:
+    """Layers E, A E, ..., A^K E in full."""
+    layers = [nodes]
     for _ in range(num_layers):
-        users, items = multiply(graph, _split(layers[-1], graph))
-        layers.append(jnp.concatenate([users, items]))
+        layers.append(multiply(graph, layers[-1]))
     return layers
 
 
-def _combine_layers(layers: list[jax.Array], weights: jax.Array) -> jax.Array:
-    return sum((weights[k] * layer for k, layer in enumerate(layers)), jnp.zeros_like(layers[0]))
+def _weighted(layers: list[Halves], weights: jax.Array) -> Halves:
+    def total(*halves: jax.Array) -> jax.Array:
+        return functools.reduce(jnp.add, (weights[k] * half for k, half in enumerate(halves)))
+
+    return jax.tree.map(total, *layers)
 
 
-def _split(nodes: jax.Array, graph: Graph) -> Halves:
-    return nodes[: graph.num_users], nodes[graph.num_users :]
+def _rescale(nodes: Halves, graph: Graph, *, inverse: bool = False) -> Halves:
+    """T x or T^-1 x, with A^T = T A T^-1."""
+    if graph.transpose_scale is None:
+        return nodes
+    scale = jnp.asarray(graph.transpose_scale)[:, None]
+    scale = 1 / scale if inverse else scale
+    return nodes[0] * scale[: graph.num_users], nodes[1] * scale[graph.num_users :]
 
 
 def _over_features(function, mesh: Mesh | None, specs: tuple, out: PartitionSpec | tuple):
@@ -91,81 +127,72 @@ def _over_features(function, mesh: Mesh | None, specs: tuple, out: PartitionSpec
     return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=out, check_vma=False)
 
 
-_FEATURES = PartitionSpec(None, "model")
-_WHOLE = PartitionSpec()
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _propagate(embeddings, weights, graph: Graph, num_layers: int, mesh):
-    def combined(embeddings, weights, graph):
-        return _combine_layers(_layers(embeddings, graph, num_layers), weights)
+def _propagate(nodes: Halves, weights: jax.Array, graph: Graph, num_layers: int, mesh: Mesh | None) -> Halves:
+    def combined(nodes, weights, graph):
+        return _weighted(_layers(nodes, graph, num_layers), weights)
 
-    return _over_features(combined, mesh, (_FEATURES, _WHOLE, _WHOLE), _FEATURES)(embeddings, weights, graph)
-
-
-def _propagate_forward(embeddings, weights, graph: Graph, num_layers: int, mesh):
-    return _propagate(embeddings, weights, graph, num_layers, mesh), (embeddings, weights, graph)
+    return _over_features(combined, mesh, (_FEATURES, _WHOLE, _WHOLE), _FEATURES)(nodes, weights, graph)
 
 
-def _propagate_backward(num_layers: int, mesh, residuals, cotangent):
-    def backward(embeddings, weights, graph, cotangent):
-        scale = graph.transpose_scale
-        power = cotangent if scale is None else cotangent / scale[:, None]
-        powers = _layers(power, graph, num_layers)
-        if scale is not None:
-            powers = [layer * scale[:, None] for layer in powers]
+def _propagate_forward(nodes, weights, graph, num_layers, mesh):
+    return _propagate(nodes, weights, graph, num_layers, mesh), (nodes, weights, graph)
+
+
+def _propagate_backward(num_layers, mesh, residuals, cotangent):
+    def backward(nodes, weights, graph, cotangent):
+        powers = _layers(_rescale(cotangent, graph, inverse=True), graph, num_layers)
+        powers = [_rescale(power, graph) for power in powers]
         # <G, A^k E> = <(A^T)^k G, E>: the weights' gradient from the powers at hand, no layer kept.
-        by_weight = jnp.stack([jnp.vdot(layer, embeddings) for layer in powers])
+        by_weights = jnp.stack([sum(jax.tree.map(jnp.vdot, power, nodes)) for power in powers])
         if mesh is not None:
-            by_weight = jax.lax.psum(by_weight, "model")
-        return _combine_layers(powers, weights), by_weight
+            by_weights = jax.lax.psum(by_weights, "model")
+        return _weighted(powers, weights), by_weights
 
-    embeddings, weights, graph = residuals
     specs = (_FEATURES, _WHOLE, _WHOLE, _FEATURES)
-    by_embeddings, by_weights = _over_features(backward, mesh, specs, (_FEATURES, _WHOLE))(
-        embeddings, weights, graph, cotangent
-    )
-    return by_embeddings, by_weights, None
+    by_nodes, by_weights = _over_features(backward, mesh, specs, (_FEATURES, _WHOLE))(*residuals, cotangent)
+    return by_nodes, by_weights, None
 
 
 _propagate.defvjp(_propagate_forward, _propagate_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _propagate_rows(embeddings, rows, graph: Graph, num_layers: int, mesh):
-    def layers(embeddings, rows, graph):
-        nodes = _split(embeddings, graph)
-        layers = [embeddings[rows]]
+def _propagate_rows(nodes: Halves, rows: NodeRows, graph: Graph, num_layers: int, mesh: Mesh | None) -> jax.Array:
+    def layers(nodes, rows, graph):
+        taken = [take_rows(nodes, rows)]
         for _ in range(num_layers - 1):
             nodes = multiply(graph, nodes)
-            layers.append(take_rows(graph, nodes, rows))
+            taken.append(take_rows(nodes, rows))
         if num_layers:
-            layers.append(product_rows(graph, nodes, rows))
-        return jnp.stack(layers)
+            taken.append(product_rows(graph, nodes, rows))
+        return jnp.stack(taken)
 
-    out = PartitionSpec(None, None, "model")
-    return _over_features(layers, mesh, (_FEATURES, _WHOLE, _WHOLE), out)(embeddings, rows, graph)
-
-
-def _propagate_rows_forward(embeddings, rows, graph: Graph, num_layers: int, mesh):
-    return _propagate_rows(embeddings, rows, graph, num_layers, mesh), (rows, graph)
+    return _over_features(layers, mesh, (_FEATURES, _WHOLE, _WHOLE), _LAYER_FEATURES)(nodes, rows, graph)
 
 
-def _propagate_rows_backward(num_layers: int, mesh, residuals, cotangent):
+def _propagate_rows_forward(nodes, rows, graph, num_layers, mesh):
+    return _propagate_rows(nodes, rows, graph, num_layers, mesh), (rows, graph)
+
+
+def _propagate_rows_backward(num_layers, mesh, residuals, cotangent):
     def backward(rows, graph, cotangent):
-        scale = graph.transpose_scale
-        if scale is not None:
-            cotangent = cotangent / scale[rows][None, :, None]
-        zeros = jnp.zeros((graph.num_nodes, cotangent.shape[-1]), cotangent.dtype)
-        nodes = add_rows(graph, _split(zeros, graph), rows, cotangent[-1])
-        for layer in range(num_layers - 1, -1, -1):  # Horner: x <- G_k + A^T x
-            nodes = add_rows(graph, multiply(graph, nodes), rows, cotangent[layer])
-        nodes = jnp.concatenate(nodes)
-        return nodes if scale is None else nodes * scale[:, None]
+        def scattered(nodes, layer):
+            if graph.transpose_scale is None:
+                return add_rows(nodes, rows, cotangent[layer])
+            inverse = _rescale(ones, graph, inverse=True)
+            return add_rows(nodes, rows, cotangent[layer] * take_rows(inverse, rows))
 
-    rows, graph = residuals
-    specs = (_WHOLE, _WHOLE, PartitionSpec(None, None, "model"))
-    return _over_features(backward, mesh, specs, _FEATURES)(rows, graph, cotangent), None, None
+        dim = cotangent.shape[-1]
+        ones = jnp.ones((graph.num_users, 1), cotangent.dtype), jnp.ones((graph.num_items, 1), cotangent.dtype)
+        nodes = jax.tree.map(lambda one: jnp.zeros((one.shape[0], dim), one.dtype), ones)
+        nodes = scattered(nodes, num_layers)
+        for layer in range(num_layers - 1, -1, -1):  # Horner: x <- G_k + A^T x
+            nodes = scattered(multiply(graph, nodes), layer)
+        return _rescale(nodes, graph)
+
+    specs = (_WHOLE, _WHOLE, _LAYER_FEATURES)
+    return _over_features(backward, mesh, specs, _FEATURES)(*residuals, cotangent), None, None
 
 
 _propagate_rows.defvjp(_propagate_rows_forward, _propagate_rows_backward)

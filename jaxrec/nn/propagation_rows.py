@@ -1,4 +1,4 @@
-"""The last layer at a batch's rows alone: a small sparse product built on the device from the graph's own rows.
+"""A batch's rows of users and items that stand apart: taking them, adding to them, and the last layer at them alone.
 
 A training step reads the last layer at a few thousand of its nodes, which touch a sixth or so of the edges. The
 sub-matrix of these rows is cut out in the compiled step under a static bound on its edges. Where a batch touches more,
@@ -7,6 +7,7 @@ the whole product is taken instead: the bound decides about speed, never about a
 
 from __future__ import annotations
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -16,67 +17,107 @@ from jaxrec.nn.propagation_backends import Halves, csr_product, multiply
 _CHUNK = 8
 
 
-def product_rows(graph: Graph, nodes: Halves, rows: jax.Array) -> jax.Array:
-    """(A x)[rows], [R, D], for x given as users and items; rows: [R] int32 nodes."""
+@flax.struct.dataclass
+class NodeRows:
+    """Rows of both halves. users, items: int32 ids, the number of users (items) for a row of the other half.
+
+    is_user: [R] bool where the R rows are mixed, so that users and items are [R] too; None where the users come first
+    and the items after them.
+    """
+
+    users: jax.Array
+    items: jax.Array
+    is_user: jax.Array | None = None
+
+
+def node_rows(rows: jax.Array | tuple[jax.Array, jax.Array], graph: Graph) -> NodeRows:
+    """Rows given as nodes [R], or as user ids and item ids apart."""
+    if isinstance(rows, tuple):
+        return NodeRows(*rows)
+    is_user = rows < graph.num_users
+    users = jnp.where(is_user, rows, graph.num_users)
+    items = jnp.where(is_user, graph.num_items, rows - graph.num_users)
+    return NodeRows(users, items, is_user)
+
+
+def take_rows(nodes: Halves, rows: NodeRows) -> jax.Array:
+    """[R, D]."""
+    users, items = (
+        half.at[jnp.minimum(ids, half.shape[0] - 1)].get(mode="promise_in_bounds")
+        for half, ids in zip(nodes, (rows.users, rows.items), strict=True)
+    )
+    return _join(users, items, rows)
+
+
+def add_rows(nodes: Halves, rows: NodeRows, updates: jax.Array) -> Halves:
+    """Users and items with updates [R, D] added."""
+    of_users, of_items = updates, updates
+    if rows.is_user is None:
+        of_users, of_items = updates[: rows.users.shape[0]], updates[rows.users.shape[0] :]
+    users, items = nodes
+    return users.at[rows.users].add(of_users, mode="drop"), items.at[rows.items].add(of_items, mode="drop")
+
+
+def product_rows(graph: Graph, nodes: Halves, rows: NodeRows) -> jax.Array:
+    """(A x) at the rows, [R, D], for x given as users and items."""
 
     def whole() -> jax.Array:
-        return take_rows(graph, multiply(graph, nodes), rows)
+        return take_rows(multiply(graph, nodes), rows)
 
-    if graph.backend != "bcsr" or rows.shape[0] * 4 > graph.num_nodes:
+    if graph.backend != "bcsr" or (rows.users.shape[0] + rows.items.shape[0]) * 4 > graph.num_nodes:
         return whole()
     users, items = nodes
     bound = graph.num_edges // 2 // _CHUNK
-    user_rows = _cut_rows(jnp.asarray(graph.user_indptr), jnp.where(rows < graph.num_users, rows, graph.num_users))
-    item_rows = _cut_rows(
-        jnp.asarray(graph.item_indptr),
-        jnp.where(rows < graph.num_users, graph.num_items, rows - graph.num_users),
-    )
+    user_cut, item_cut = _cut(graph.user_indptr, rows.users), _cut(graph.item_indptr, rows.items)
 
     def restricted() -> jax.Array:
-        of_users = _cut_product(user_rows, graph.user_values, graph.user_items, items, bound)
-        of_items = _cut_product(item_rows, graph.item_values, graph.item_users, users, bound)
-        return jnp.where((rows < graph.num_users)[:, None], of_users, of_items)
+        of_users = _cut_product(user_cut, graph.user_values, graph.user_items, items, bound)
+        of_items = _cut_product(item_cut, graph.item_values, graph.item_users, users, bound)
+        return _join(of_users, of_items, rows)
 
-    return jax.lax.cond(jnp.maximum(user_rows[2][-1], item_rows[2][-1]) <= bound, restricted, whole)
-
-
-def take_rows(graph: Graph, nodes: Halves, rows: jax.Array) -> jax.Array:
-    """Rows [R, D] of users and items that stand apart."""
-    users, items = nodes
-    from_users = users[jnp.minimum(rows, graph.num_users - 1)]
-    from_items = items[jnp.maximum(rows - graph.num_users, 0)]
-    return jnp.where((rows < graph.num_users)[:, None], from_users, from_items)
+    fits = jnp.maximum(user_cut.chunks[-1], item_cut.chunks[-1]) <= bound
+    return jax.lax.cond(fits, restricted, whole)
 
 
-def add_rows(graph: Graph, nodes: Halves, rows: jax.Array, updates: jax.Array) -> Halves:
-    """Users and items with updates [R, D] added at rows [R]."""
-    users, items = nodes
-    item_rows = jnp.where(rows < graph.num_users, graph.num_items, rows - graph.num_users)
-    return users.at[rows].add(updates, mode="drop"), items.at[item_rows].add(updates, mode="drop")
+def _join(users: jax.Array, items: jax.Array, rows: NodeRows) -> jax.Array:
+    if rows.is_user is None:
+        return jnp.concatenate([users, items])
+    return jnp.where(rows.is_user[:, None], users, items)
 
 
-def _cut_rows(indptr: jax.Array, rows: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Rows sorted, each once: first edge [R], degree [R] (0 for a repeat or an absent row), chunks before and up to
-    each row [R+1], and where each given row is found [R]."""
+@flax.struct.dataclass
+class _Cut:
+    """Sorted rows, each once. start, degree: [R] int32 first edge and edges, 0 edges for a repeat and for an absent
+    row; chunks: [R+1] int32 chunks of edges before each row; found: [R] int32 place of each row as given."""
+
+    start: jax.Array
+    degree: jax.Array
+    chunks: jax.Array
+    found: jax.Array
+
+
+def _cut(indptr: jax.Array, rows: jax.Array) -> _Cut:
+    indptr = jnp.asarray(indptr)
     ordered = jnp.sort(rows)
     first = jnp.concatenate([jnp.ones(1, bool), ordered[1:] != ordered[:-1]])
     present = first & (ordered < indptr.shape[0] - 1)
-    start = indptr[jnp.minimum(ordered, indptr.shape[0] - 2)]
-    degree = jnp.where(present, indptr[jnp.minimum(ordered, indptr.shape[0] - 2) + 1] - start, 0)
+    row = jnp.minimum(ordered, indptr.shape[0] - 2)
+    start = indptr[row]
+    degree = jnp.where(present, indptr[row + 1] - start, 0)
     chunks = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(-(-degree // _CHUNK), dtype=jnp.int32)])
-    return start, degree, chunks, jnp.searchsorted(ordered, rows, side="left", method="scan_unrolled")
+    return _Cut(start, degree, chunks, jnp.searchsorted(ordered, rows, side="left", method="scan_unrolled"))
 
 
-def _cut_product(cut, values, columns, table: jax.Array, bound: int) -> jax.Array:
-    start, degree, chunks, found = cut
-    num_rows = start.shape[0]
+def _cut_product(cut: _Cut, values: jax.Array, columns: jax.Array, table: jax.Array, bound: int) -> jax.Array:
+    """The rows' products, from their edges copied chunk by chunk; the end of a row's last chunk counts nothing."""
     # The row that owns each chunk: one mark at each row's first chunk, summed up. Chunks, not edges, keep this short.
-    marks = jnp.zeros(bound + 1, jnp.int32).at[jnp.minimum(chunks[1:-1], bound)].add(1)
+    marks = jnp.zeros(bound + 1, jnp.int32).at[jnp.minimum(cut.chunks[1:-1], bound)].add(1)
     owner = jnp.cumsum(marks[:bound], dtype=jnp.int32)
-    inside = (jnp.arange(bound, dtype=jnp.int32) - chunks[owner])[:, None] * _CHUNK + jnp.arange(_CHUNK)[None, :]
-    edge = jnp.minimum(start[owner][:, None] + inside, columns.shape[0] - 1)
-    real = inside < degree[owner][:, None]
+    of_chunk = jnp.arange(bound, dtype=jnp.int32) - cut.chunks[owner]
+    inside = of_chunk[:, None] * _CHUNK + jnp.arange(_CHUNK, dtype=jnp.int32)[None, :]
+    edge = jnp.minimum(cut.start[owner][:, None] + inside, columns.shape[0] - 1)
+    real = inside < cut.degree[owner][:, None]
     cut_values = jnp.where(real, jnp.asarray(values)[edge], 0).reshape(-1)
     cut_columns = jnp.asarray(columns)[edge].reshape(-1)
-    product = csr_product(cut_values, cut_columns, chunks * _CHUNK, num_rows, table)
-    return product[found]
+    product = csr_product(cut_values, cut_columns, cut.chunks * _CHUNK, cut.start.shape[0], table)
+    return product[cut.found]
