@@ -48,7 +48,7 @@ def store(dataset: Dataset, entry: pathlib.Path) -> None:
     try:
         fresh = temporary / "fresh"
         fresh.mkdir()
-        np.savez(fresh / ARRAYS, **_arrays(dataset))
+        np.savez(fresh / ARRAYS, allow_pickle=False, **_arrays(dataset))
         (fresh / PROVENANCE).write_text(json.dumps(dataset.provenance, indent=2) + "\n", encoding="utf-8")
         manifest = {
             "layout": LAYOUT,

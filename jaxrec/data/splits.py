@@ -132,9 +132,9 @@ def _rounded(exact: np.ndarray, totals: np.ndarray, priority: tuple[int, int, in
 def _ratio_parts(interactions: Interactions, config: DataConfig, chronological: bool) -> np.ndarray:
     users = interactions.user_ids
     if config.order == "random":
-        order = np.lexsort((*_tie_order(interactions), pair_hashes(interactions, config.split_seed), users))
+        order = _random_order(interactions, config.split_seed)
     elif interactions.timestamps is not None:
-        order = np.lexsort((interactions.timestamps, users))
+        order = _grouped_by_user(np.argsort(interactions.timestamps, kind="stable"), interactions)
     elif chronological:
         order = np.argsort(users, kind="stable")
     else:
@@ -158,7 +158,7 @@ def _leave_one_out_parts(interactions: Interactions) -> np.ndarray:
     if interactions.timestamps is None:
         order = np.argsort(users, kind="stable")
     else:
-        order = np.lexsort((interactions.timestamps, users))
+        order = _grouped_by_user(np.argsort(interactions.timestamps, kind="stable"), interactions)
     sizes = np.bincount(users, minlength=len(interactions.users))
     from_end = sizes[users[order]] - 1 - _rank_in_user(users[order], sizes)
     parts = np.empty(len(users), np.int8)
@@ -201,9 +201,28 @@ def _rank_in_user(sorted_users: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.arange(len(sorted_users)) - starts[sorted_users]
 
 
-def _tie_order(interactions: Interactions) -> tuple[np.ndarray, ...]:
-    """What orders rows of the same pair: times if there are any, then (lexsort is stable) order of source."""
-    return () if interactions.timestamps is None else (interactions.timestamps,)
+def _random_order(interactions: Interactions, seed: int) -> np.ndarray:
+    """Rows [n] by user, and within a user by random numbers of the pairs; rows of one pair by time, then source."""
+    keys = pair_hashes(interactions, seed)
+    order = np.argsort(keys, kind="stable")
+    ascending = keys[order]
+    if interactions.timestamps is not None and (ascending[1:] == ascending[:-1]).any():
+        order = np.lexsort((interactions.timestamps, keys))
+    return _grouped_by_user(order, interactions)
+
+
+def _grouped_by_user(order: np.ndarray, interactions: Interactions) -> np.ndarray:
+    """The rows [n] in `order`, brought together by user without changing their order within a user.
+
+    The counting sort that makes a CSR matrix of a COO one: three times faster than sorting by user.
+    """
+    from scipy import sparse  # a tenth of a second that a run with prepared data does not need
+
+    rows = len(order)
+    users = interactions.user_ids[order]
+    places = np.arange(rows, dtype=np.int64 if rows > np.iinfo(np.int32).max else np.int32)
+    matrix = sparse.coo_array((order, (users, places)), shape=(len(interactions.users), rows))
+    return matrix.tocsr().data
 
 
 def _empty_part(name: str, config: DataConfig, sizes: dict[str, dict[str, int]]) -> str:
