@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -28,7 +29,7 @@ def print_banner(console: Console, assembly: Assembly, folder: pathlib.Path) -> 
     lines = (
         f"config   {experiment.name} ({assembly.hash}), seed {experiment.seed}",
         f"model    {experiment.model.name}",
-        f"data     {dataset.name}: {describe_split(dataset)}",
+        f"data     {dataset.name if dataset.source == 'path' else 'built-in sample'}: {describe_split(dataset)}",
         f"         {text}",
         f"devices  {assembly.devices_line}",
         f"folder   {folder}",
@@ -46,18 +47,20 @@ def print_result(console: Console, result: dict[str, Any], folder: pathlib.Path)
     """The table with its reference rows, where the run lies and what to do next."""
     protocol = result["protocols"][result["main"]]
     cutoffs = protocol["k"]
-    names = [f"{metric}@{k}" for metric in ("recall", "ndcg", "hit") for k in cutoffs]
-    table = Table(
-        title=f"{result['name']}: test part, {result['main']} ranking of {result['dataset']['num_items']:,} items, "
-        f"{protocol['num_users']:,} users, masked: {', '.join(protocol['masked'])}",
-        title_justify="left",
+    reference = protocol["reference"]
+    console.print(
+        f"{result['name']}: {result['main']} ranking of {result['dataset']['num_items']:,} items for "
+        f"{protocol['num_users']:,} users, test part; masked: {', '.join(protocol['masked'])}",
+        soft_wrap=True,
     )
-    table.add_column("")
-    for name in names:
-        table.add_column(name, justify="right")
-    rows = {result["model"]: protocol["test"], **protocol["reference"]}
-    for label, metrics in rows.items():
-        table.add_row(label, *(f"{metrics[name]:.4f}" for name in names))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("", result["model"], *(name for name in reference if name != result["model"])):
+        table.add_column(column, justify="right" if column else "left")
+    columns = {result["model"]: protocol["test"], **{name: reference[name] for name in reference}}
+    columns[result["model"]] = protocol["test"]
+    for metric in ("recall", "ndcg", "hit", "mrr"):
+        for k in protocol["k"]:
+            table.add_row(f"{metric}@{k}", *(f"{values[f'{metric}@{k}']:.4f}" for values in columns.values()))
     console.print(table)
     seconds = result["seconds"]
     console.print(
