@@ -53,7 +53,9 @@ def run(settings: Settings) -> dict:
     ranking = FullRanking(dataset, "test", EvalConfig(k=CUTOFFS, save_topk=max(CUTOFFS)))
     context = Context()
     metrics = {name: evaluate(ranking, model, params, context, name).metrics for name in (COUNTED, LISTED)}
-    variants = {name: lambda name=name: evaluate(ranking, model, params, context, name) for name in (COUNTED, LISTED)}
+    variants: dict[str, Callable[[], Any]] = {
+        name: lambda name=name: evaluate(ranking, model, params, context, name) for name in (COUNTED, LISTED)
+    }
     with contextlib.ExitStack() as stack:
         if settings.torch_python is not None:
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
