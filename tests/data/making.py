@@ -1,9 +1,13 @@
 """Small interactions, given and drawn."""
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from jaxrec.data.interactions import IdMap, Interactions
+
+# A busy machine is no mistake of the code.
+NO_DEADLINE = settings(deadline=None)
 
 
 def interactions(pairs, *, times=None, ratings=None, behaviors=None, behavior_names=(), parts=None, raw=None):

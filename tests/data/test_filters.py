@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jaxrec.data.config import FilterConfig
 from jaxrec.data.filters import apply_filters, compact, core_rows, first_of_pairs
 from jaxrec.errors import UserError
-from tests.data.making import drawn, interactions, raw_rows
+from tests.data.making import NO_DEADLINE, drawn, interactions, raw_rows
 
 KEEP_ALL = FilterConfig(duplicates="keep")
 
@@ -26,6 +26,7 @@ def naive_core(pairs, user_core, item_core):
         rows.remove(bad)
 
 
+@NO_DEADLINE
 @given(drawn(), st.integers(0, 5), st.integers(0, 5))
 def test_core_is_the_largest_set_where_everybody_has_enough(data, user_core, item_core):
     kept = data.take(core_rows(data, user_core, item_core))
@@ -34,6 +35,7 @@ def test_core_is_the_largest_set_where_everybody_has_enough(data, user_core, ite
     assert sorted(zip(kept.user_ids.tolist(), kept.item_ids.tolist(), strict=True)) == sorted(expected)
 
 
+@NO_DEADLINE
 @given(drawn(), st.sampled_from(["first", "last"]))
 def test_one_of_each_pair_stays_the_earliest_or_the_latest(data, which):
     times = data.timestamps if data.timestamps is not None else np.zeros(len(data), np.int64)
@@ -94,6 +96,7 @@ def test_ids_without_interactions_leave_the_maps_and_raw_ids_stay():
     assert small.user_ids.dtype == small.item_ids.dtype == np.int32
 
 
+@NO_DEADLINE
 @given(drawn())
 def test_compacting_keeps_every_row(data):
     small = compact(data)

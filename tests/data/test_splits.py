@@ -10,7 +10,7 @@ from jaxrec.data.config import DataConfig, FilterConfig
 from jaxrec.data.leakage import leakage_report, leakage_sentences
 from jaxrec.data.splits import assign_parts, pool, ratio_counts, split, split_with_record
 from jaxrec.errors import UserError
-from tests.data.making import drawn, interactions, raw_rows
+from tests.data.making import NO_DEADLINE, drawn, interactions, raw_rows
 
 RATIOS = st.sampled_from([(3.0, 1.0, 1.0), (8.0, 1.0, 1.0), (0.8, 0.1, 0.1), (0.1, 0.2, 0.7), (1.0, 6.0, 8.0)])
 RULES = st.builds(
@@ -28,12 +28,14 @@ def parts_of(data, config):
     return [data.take(parts == index) for index in range(3)]
 
 
+@NO_DEADLINE
 @given(drawn(timed=True), RULES)
 def test_every_interaction_goes_to_exactly_one_part(data, config):
     parts = parts_of(data, config)
     assert sorted(row for part in parts for row in raw_rows(part)) == raw_rows(data)
 
 
+@NO_DEADLINE
 @given(drawn(timed=True), RULES)
 def test_a_split_is_the_same_every_time(data, config):
     first, second = parts_of(data, config), parts_of(data, config)
@@ -42,6 +44,7 @@ def test_a_split_is_the_same_every_time(data, config):
         np.testing.assert_array_equal(a.item_ids, b.item_ids)
 
 
+@NO_DEADLINE
 @given(st.lists(st.tuples(st.integers(0, 200), st.booleans()), min_size=1, max_size=8), RATIOS)
 def test_each_part_is_within_one_of_its_exact_share(users, ratio):
     sizes, coins = (np.asarray(column) for column in zip(*users, strict=True))
@@ -70,6 +73,7 @@ def test_over_many_small_users_valid_and_test_get_the_same():
     assert abs(len(valid) - len(test)) < 4 * np.sqrt(2000)
 
 
+@NO_DEADLINE
 @given(drawn(unique=True), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_a_random_split_does_not_depend_on_the_order_of_rows_or_ids(data, seed, random):
     config = DataConfig(split_seed=seed)
@@ -103,6 +107,7 @@ def test_seeds_differ_and_are_fair():
     assert ((counts - 20) ** 2 / 20).sum() < 27.9  # chi-square, 9 degrees of freedom, p = 0.001
 
 
+@NO_DEADLINE
 @given(drawn(timed=True), RATIOS)
 def test_in_temporal_order_the_latest_are_test_and_ties_follow_the_source(data, ratio):
     config = DataConfig(order="temporal", ratio=ratio)
@@ -122,6 +127,7 @@ def test_in_temporal_order_the_latest_are_test_and_ties_follow_the_source(data, 
                 assert last[earlier] < first[later]
 
 
+@NO_DEADLINE
 @given(drawn())
 def test_leave_one_out_takes_the_last_two_of_users_with_three(data):
     config = DataConfig(split="leave_one_out")
@@ -139,6 +145,7 @@ def test_leave_one_out_takes_the_last_two_of_users_with_three(data):
     assert record["order"] == ("source" if data.timestamps is None else "temporal")
 
 
+@NO_DEADLINE
 @given(drawn(timed=True), RATIOS)
 def test_a_global_cut_divides_no_moment(data, ratio):
     parts = parts_of(data, DataConfig(split="global_temporal", ratio=ratio))
