@@ -30,7 +30,9 @@ def apply_filters(interactions: Interactions, config: FilterConfig) -> tuple[Int
         before = counts(interactions)
         rows = keep(interactions)
         if not rows.any():
-            raise UserError(f"data.filter.{name} = {setting}: none of {before['interactions']} interactions is left")
+            asked = setting if isinstance(setting, dict) else {name: setting}
+            words = ", ".join(f"data.filter.{field} = {value}" for field, value in asked.items())
+            raise UserError(f"{words}: none of {before['interactions']} interactions is left; allowed: what keeps some")
         if not rows.all():
             interactions = interactions.take(rows)
         steps.append({"step": name, "setting": setting, "before": before, "after": counts(interactions)})
