@@ -261,7 +261,7 @@ def test_every_field_is_documented_where_it_is_defined(config_class):
     ("argv", "words"),
     [
         (["--train.monitor", "ndcg@7"], ["train.monitor", "'ndcg@7'", "5, 10, 20"]),
-        (["--train.monitor", "recal@10"], ["train.monitor", "recall, hit, ndcg"]),
+        (["--train.monitor", "ndgc@10"], ["train.monitor", "recall, hit, ndcg"]),
         (["--train.monitor", "ndcg"], ["train.monitor"]),
         (["--eval.k", "10", "5"], ["eval.k", "ascending"]),
         (["--eval.k", "0", "10"], ["eval.k", "from 1"]),
