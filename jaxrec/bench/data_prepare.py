@@ -61,10 +61,10 @@ def write_interactions(path: pathlib.Path, rows: int, seed: int = 0) -> None:
     import polars
 
     rng = np.random.default_rng(seed)
-    num_users, num_items = max(rows // 20, 10), max(rows // 100, 10)
-    # Squares of uniform numbers: many users and items fall under a 5-core, so that it takes several rounds.
-    users = (rng.random(rows) ** 2 * num_users).astype(np.int64) * 7 + 1_000_003
-    items = (rng.random(rows) ** 3 * num_items).astype(np.int64) * 13 + 17
+    num_users, num_items = max(rows // 10, 10), max(rows // 25, 10)
+    # Powers of uniform numbers: many users and items fall under a 5-core, so that it takes several rounds.
+    users = (rng.random(rows) ** 3 * num_users).astype(np.int64) * 7 + 1_000_003
+    items = (rng.random(rows) ** 4 * num_items).astype(np.int64) * 13 + 17
     polars.DataFrame(
         {
             "user": users,
