@@ -28,7 +28,9 @@ def main(argv: list[str]) -> int:
     if arguments.markdown:
         sys.stdout.write(as_markdown(comparison))
     else:
-        print_comparison(Console(highlight=False), comparison)
+        # In a file or a pipe nothing is folded to the width of a terminal that is not there.
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+        print_comparison(console, comparison)
     return 0
 
 
@@ -37,7 +39,9 @@ def _parser() -> Arguments:
         "jaxrec.compare", "Finished runs side by side; runs that differ in their seed alone are one row."
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run folder")
-    parser.add_argument("--metric", action="append", help="such as ndcg@10; repeat for several (default: recall, ndcg)")
+    parser.add_argument(
+        "--metric", action="append", help="such as ndcg@10; repeat for several (default: recall and ndcg)"
+    )
     parser.add_argument("--protocol", default="full", help="which ranking protocol (default: full)")
     parser.add_argument("--part", default="test", choices=("valid", "test"), help="which part (default: test)")
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write the comparison to this file, too")

@@ -48,8 +48,10 @@ def compare_runs(
 ) -> Comparison:
     """Group runs by configuration, average over seeds, test the best of each metric against the others.
 
-    Without metric_names: recall and ndcg at every common cut-off. Raises UserError for runs that must not be compared:
-    on other data, under another protocol or other masks, the same run twice.
+    Without metric_names: recall and ndcg at the cut-off of the runs' monitor.
+
+    Raises UserError for runs that must not be compared: on other data, under another protocol or other masks, the
+    same run twice.
     """
     runs = [load_run(folder) for folder in folders]
     for run in runs:

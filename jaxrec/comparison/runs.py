@@ -61,7 +61,7 @@ def check_comparable(first: Run, run: Run, protocol: str, part: str) -> None:
 
 
 def common_metrics(runs: Sequence[Run], protocol: str, part: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The wanted metrics, or recall and ndcg at every cut-off; UserError for one that some run lacks."""
+    """The wanted metrics, or recall and ndcg at the monitor's cut-off; UserError for one that some run lacks."""
     common = [
         name
         for name in runs[0].result["protocols"][protocol][part]
@@ -70,7 +70,9 @@ def common_metrics(runs: Sequence[Run], protocol: str, part: str, wanted: Sequen
     for name in wanted:
         if name not in common:
             raise UserError(f"--metric {name}: not in every run; there are: {', '.join(common)}")
-    chosen = tuple(dict.fromkeys(wanted)) or tuple(name for name in common if name.split("@")[0] in ("recall", "ndcg"))
+    cutoff = runs[0].result.get("monitor", "ndcg@10").partition("@")[2]
+    usual = [name for name in (f"recall@{cutoff}", f"ndcg@{cutoff}") if name in common]
+    chosen = tuple(dict.fromkeys(wanted or usual or common))
     if not chosen:
         raise UserError(f"the runs have no metric in common under {protocol!r}")
     return chosen
