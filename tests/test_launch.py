@@ -142,7 +142,7 @@ def bad_csv(path, kind):
         ("empty line", ["my.csv", "4"]),
         ("column", ["my.csv", "item", "thing"]),
         ("no rows", ["my.csv"]),
-        ("one user", ["split"]),
+        ("one user", ["data.ratio", "test part"]),
     ],
 )
 def test_a_bad_file_is_named_with_its_line(kind, expected, capsys, tmp_path):

@@ -47,13 +47,15 @@ def load_text(config: TextConfig, dataset: Dataset) -> TextFeatures | None:
     if config.path is not None:
         return _align_given(read_text_files(config.path), dataset)
     if config.source == "given":
-        raise UserError('text.source: "given" without text.path; give a folder with manifest.json or a file')
+        raise UserError(
+            'text.source: "given" without text.path; allowed: --text.path with a folder that holds manifest.json, or a file'
+        )
     texts = dataset.item_text
     if texts is None or not any(text.strip() for text in texts):
         if config.source == "tfidf":
             raise UserError(
                 f'text.source: "tfidf", but data set {dataset.name} has no item text; '
-                "put item_text.jsonl beside the data"
+                "allowed: --text.path DIR, an item_text.jsonl beside the data, or --model.text-source learned"
             )
         return None
     return _tfidf(config, dataset, texts)

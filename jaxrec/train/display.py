@@ -42,7 +42,7 @@ class TrainingDisplay:
         self._progress.update(self._task, completed=step, description=f"epoch {epoch}/{self._epochs}", status=status)
         if not self._console.is_terminal and time.monotonic() - self._last_line >= 30:
             self._last_line = time.monotonic()
-            self._console.print(f"epoch {epoch}/{self._epochs}  {status}", highlight=False)
+            self._console.print(f"epoch {epoch}/{self._epochs}  {status}", highlight=False, soft_wrap=True)
 
     def evaluation(self, epoch: int, monitor: str, value: float, best: float, since_best: int, patience: int) -> None:
         """The monitored metric of one validation."""
@@ -51,4 +51,4 @@ class TrainingDisplay:
             if since_best == 0
             else f"best {best:.4f}, {since_best} of {patience or 'any number of'} without gain"
         )
-        self._console.print(f"epoch {epoch:>4}  valid {monitor} {value:.4f}  ({note})", highlight=False)
+        self._console.print(f"epoch {epoch:>4}  valid {monitor} {value:.4f}  ({note})", highlight=False, soft_wrap=True)
