@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from jaxrec.errors import UserError
+from jaxrec.eval.blocks import block_size, user_blocks
 from jaxrec.eval.config import EvalConfig
 from jaxrec.eval.ranking import FullRanking
 from jaxrec.eval.references import random_reference
+from jaxrec.eval.users import ranked_users
 from tests.eval.given import build_dataset, random_dataset, random_params
 
 
@@ -166,6 +168,20 @@ def test_block_size_and_devices_change_nothing(rng, model, ctx, num_interests, m
             np.testing.assert_array_equal(evaluation.per_user[name], values)
         np.testing.assert_array_equal(evaluation.topk_items, reference.topk_items)
         np.testing.assert_array_equal(evaluation.topk_scores, reference.topk_scores)
+
+
+@pytest.mark.parametrize(("num_interests", "devices"), [(1, 1), (4, 1), (1, 8)])
+def test_blocks_hold_every_user_once_within_the_budget(rng, num_interests, devices):
+    users = ranked_users(random_dataset(rng, num_users=3000, num_items=90), "test", True)
+    size = block_size(users, num_interests, 1, devices)
+    assert size * users.num_items * (num_interests + 2) * 4 <= 2**20
+    blocks = user_blocks(users, size, devices)
+    assert len(blocks.mask) % devices == 0
+    assert sorted(blocks.user_ids[blocks.mask].tolist()) == users.user_ids.tolist()
+    assert blocks.in_order(blocks.user_ids).tolist() == users.user_ids.tolist()
+    # Each device gets its share of the long lists.
+    work = (blocks.target_count * blocks.mask).reshape(devices, -1).sum(1)
+    assert work.max() <= 2 * max(work.mean(), 1)
 
 
 def test_single_target_identities(rng, model, ctx):
