@@ -17,7 +17,7 @@ VECTOR_DIM = 64
 # a user's friends happen to pass on) does not, so neither text nor interactions alone tell everything.
 MOTIVATION_STRENGTH = 3.2
 THEME_STRENGTH = 3.0
-CIRCLE_STRENGTH = 1.6
+CIRCLE_STRENGTH = 1.4
 POPULARITY_SPREAD = 0.75
 
 IMAGE_NOISE = 1.0

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 
 class Motivation(NamedTuple):
-    """Why somebody plays: how a store page promises it, a pleased player reports it, a let-down one misses it."""
+    """Why somebody plays: tag and title words of such games, how a page promises it, a player praises or misses it."""
 
     name: str
+    tag: str
+    titles: tuple[str, ...]
     promises: tuple[str, ...]
     praises: tuple[str, ...]
     complaints: tuple[str, ...]
@@ -33,60 +35,80 @@ class Emotion(NamedTuple):
 MOTIVATIONS = (
     Motivation(
         "relaxation",
+        "cozy",
+        ("Haven", "Garden", "Dreams"),
         ("unwind after a long day", "gentle pace without pressure", "calm music and soft colours"),
         ("it lets me unwind in the evening", "half an hour of it and I am calm again"),
         ("I hoped to relax and came away tense", "there is nothing calm about it"),
     ),
     Motivation(
         "competition",
+        "ranked",
+        ("Arena", "League", "Masters"),
         ("climb the ranked ladder", "outplay rivals in tense duels", "weekly tournaments"),
         ("every win on the ladder feels earned", "beating strong rivals keeps me going"),
         ("the ladder is unfair and nobody fights back", "there is no real opponent to beat"),
     ),
     Motivation(
         "challenge",
+        "hardcore",
+        ("Trials", "Gauntlet", "Ascent"),
         ("brutally hard encounters that reward patience", "master demanding mechanics", "precise timing"),
         ("I finally mastered the hardest part", "it is hard in exactly the right way"),
         ("far too easy, there is nothing to master", "it never asks anything of my skill"),
     ),
     Motivation(
         "story",
+        "narrative",
+        ("Tales", "Chronicles", "Memories"),
         ("a moving tale with memorable characters", "choices that change the ending", "rich dialogue"),
         ("the characters stayed with me for weeks", "the ending of the story moved me"),
         ("the plot goes nowhere", "I did not care about a single character"),
     ),
     Motivation(
         "exploration",
+        "sandbox",
+        ("Horizon", "Odyssey", "Wilds"),
         ("roam a vast open map", "hidden paths behind every hill", "discover forgotten secrets"),
         ("I keep wandering off and finding secrets", "there is always another place to discover"),
         ("the map is empty and walled in", "there is nothing to discover off the main path"),
     ),
     Motivation(
         "creativity",
+        "builder",
+        ("Workshop", "Studio", "Makers"),
         ("build whatever you imagine", "a deep editor for your own designs", "craft and decorate freely"),
         ("I could build what I had in my head", "the editor lets me design for hours"),
         ("the building tools are too limited", "nothing I design looks like my own"),
     ),
     Motivation(
         "friendship",
+        "cooperative",
+        ("Party", "Club", "Reunion"),
         ("play together on one couch", "four player teamwork", "join your friends online at any moment"),
         ("we laughed together all night", "it brings my friends back every week"),
         ("my friends could never join the session", "it is lonely although it says multiplayer"),
     ),
     Motivation(
         "collecting",
+        "collectible",
+        ("Album", "Treasury", "Menagerie"),
         ("hundreds of rare finds to complete", "fill every page of the album", "trade cards and trophies"),
         ("only three pieces missing from my set", "hunting for the rare finds is a joy"),
         ("rare finds are locked behind payment", "completing the set is a dull chore"),
     ),
     Motivation(
         "strategy",
+        "tactical",
+        ("Empire", "Dynasty", "Gambit"),
         ("plan ten moves ahead", "balance a fragile economy", "every decision has a cost"),
         ("my plan came together after many turns", "every decision had me thinking"),
         ("one plan wins every time", "decisions do not matter at all"),
     ),
     Motivation(
         "thrill",
+        "adrenaline",
+        ("Rush", "Escape", "Inferno"),
         ("heart pounding speed", "explosive action from the first second", "narrow escapes"),
         ("my heart was racing the whole time", "the action never lets go"),
         ("slow and without any tension", "the action fell flat for me"),
@@ -141,12 +163,6 @@ EMOTIONS = (
     Emotion("gratitude", "strong positive", ("Thank you for this gem.", "So grateful that it exists.")),
     Emotion("excitement", "strong positive", ("Wow!", "I am so excited, I cannot stop!")),
 )
-
-NOUNS = (
-    "Chronicles", "Legacy", "Quest", "Tales", "Valley", "Odyssey", "Academy", "Rising", "Stories", "Empire",
-    "Garden", "Protocol", "Journey", "Club", "Island", "Dreams", "League", "Echoes", "Workshop", "Horizon",
-    "Trials", "Harbour", "Run", "Dynasty", "Party", "Memories", "Arena", "Express", "Parade", "Haven",
-)  # fmt: skip
 
 FILLERS = (
     "Updated every season.", "Made by a small studio.", "Full controller support.", "Winner of two awards.",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxrec.data.sample.vocabulary import EMOTIONS, FILLERS, MOTIVATIONS, NOUNS, SENTIMENTS, THEMES
+from jaxrec.data.sample.vocabulary import EMOTIONS, FILLERS, MOTIVATIONS, SENTIMENTS, THEMES
 
 REVIEWED_SHARE = 0.6
-STRAY_PHRASE_SHARE = 0.3
+STRAY_PHRASE_SHARE = 0.2
+FILLER_SHARE = 0.3
 
 # Rows: 1 to 5 stars. Columns: sentiments from worst to best. What is written is not always what was starred.
 SENTIMENT_OF_RATING = np.array(
@@ -32,23 +33,27 @@ def write_item_texts(
     for motivations, themes in zip(item_motivations, item_themes, strict=True):
         whys = _by_weight(motivations)
         whats = _by_weight(themes)
-        title = _title(rng, whats[0], taken)
-        phrases = []
+        title = _title(rng, whats[0], whys[0], taken)
+        promises, places = [], []
         for why in whys:
-            phrases += _pick_some(rng, MOTIVATIONS[why].promises, 3 - len(whys))
+            promises += _pick_some(rng, MOTIVATIONS[why].promises, 4 - len(whys))
         if rng.random() < STRAY_PHRASE_SHARE:
-            phrases += _pick_some(rng, MOTIVATIONS[rng.integers(len(MOTIVATIONS))].promises, 1)
-        places = [_pick(rng, THEMES[what].phrases) for what in whats]
-        sentence = f"{_capital(phrases[0])} {' and '.join(places)}."
-        rest = [f"{_capital(phrase)}." for phrase in phrases[1:]] + [_pick(rng, FILLERS)]
-        order = rng.permutation(len(rest))
-        texts.append(" ".join([f"{title}.", sentence, *(rest[index] for index in order)]))
+            promises += _pick_some(rng, MOTIVATIONS[rng.integers(len(MOTIVATIONS))].promises, 1)
+        for what in whats:
+            places += _pick_some(rng, THEMES[what].phrases, 3 - len(whats))
+        rest = [f"{_capital(promise)}." for promise in promises[2:]]
+        if rng.random() < FILLER_SHARE:
+            rest.append(_pick(rng, FILLERS))
+        set_there = [f"{_capital(promises[index])} {places[index]}." for index in range(2)]
+        sentences = [*set_there, *(rest[index] for index in rng.permutation(len(rest)))]
+        tags = ", ".join([MOTIVATIONS[why].tag for why in whys] + [THEMES[what].name for what in whats])
+        texts.append(" ".join([f"{title}.", *sentences, f"Tags: {tags}."]))
     return tuple(texts)
 
 
-def _title(rng: np.random.Generator, theme: int, taken: set[str]) -> str:
-    """A title of the theme that no other item has; the second of a kind is a sequel."""
-    title = f"{_pick(rng, THEMES[theme].titles)} {_pick(rng, NOUNS)}"
+def _title(rng: np.random.Generator, theme: int, motivation: int, taken: set[str]) -> str:
+    """A title of theme and motivation that no other item has; the second of a kind is a sequel."""
+    title = f"{_pick(rng, THEMES[theme].titles)} {_pick(rng, MOTIVATIONS[motivation].titles)}"
     sequel, number = title, 2
     while sequel in taken:
         sequel, number = f"{title} {number}", number + 1
