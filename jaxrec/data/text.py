@@ -48,7 +48,8 @@ def load_text(config: TextConfig, dataset: Dataset) -> TextFeatures | None:
         return _align_given(read_text_files(config.path), dataset)
     if config.source == "given":
         raise UserError(
-            'text.source: "given" without text.path; allowed: --text.path with a folder that holds manifest.json, or a file'
+            'text.source: "given" without text.path; '
+            "allowed: --text.path with a folder that holds manifest.json, or a file"
         )
     texts = dataset.item_text
     if texts is None or not any(text.strip() for text in texts):
