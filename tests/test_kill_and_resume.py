@@ -1,6 +1,6 @@
 """`kill -9` at random moments, then the same command again: the final metrics are those of an uninterrupted run.
 
-Ten kills take minutes, so the suite runs two; `python tests/test_kill_and_resume.py` runs ten.
+Ten kills of LMMRec take minutes, so the suite kills LightGCN twice; `python tests/test_kill_and_resume.py` does the ten.
 """
 
 import json
@@ -18,20 +18,24 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Long enough that a kill falls into training, evaluation and saving alike.
 SETTINGS = [
-    "--train.epochs", "40", "--train.eval-every", "1", "--train.patience", "0", "--train.batch-size", "64",
-    "--train.checkpoint-every-seconds", "0.5", "--devices.count", "1",
+    "--train.eval-every", "1", "--train.patience", "0", "--train.checkpoint-every-seconds", "0.5",
+    "--train.batch-size", "64", "--devices.count", "1",
 ]  # fmt: skip
+LIGHTGCN = ("lightgcn_amazon_book", "12")
+LMMREC = ("lmmrec_steam", "20")
 
 
-def command(workdir):
-    config = str(ROOT / "configs" / "lmmrec_steam.py")
-    return [sys.executable, "-m", "jaxrec.launch", "--config", config, "--workdir", str(workdir), *SETTINGS]
+def command(workdir, which):
+    name, epochs = which
+    config = str(ROOT / "configs" / f"{name}.py")
+    run_it = [sys.executable, "-m", "jaxrec.launch", "--config", config, "--workdir", str(workdir)]
+    return [*run_it, "--train.epochs", epochs, *SETTINGS]
 
 
-def run(workdir, environment, kill_after=None):
+def run(workdir, which, environment, kill_after=None):
     """Start the command; kill it after some seconds, or let it end. Returns whether it ended by itself."""
     process = subprocess.Popen(
-        command(workdir), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command(workdir, which), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     try:
         _, errors = process.communicate(timeout=kill_after)
@@ -52,25 +56,25 @@ def outcome(workdir):
     return {"protocols": result["protocols"], "best_step": result["best_step"], "lists": lists, "users": users}
 
 
-def kill_and_resume(folder, kills, seed, say=lambda line: None):
+def kill_and_resume(folder, which, kills, seed, say=lambda line: None):
     environment = {**os.environ, "JAXREC_CACHE": str(folder / "cache"), "JAX_PLATFORMS": "cpu"}
     environment.pop("JAXREC_DATA", None)
-    run(folder / "whole", environment)
+    run(folder / "whole", which, environment)
     started = time.monotonic()
-    run(folder / "timed", environment)  # with a warm cache, to know how long a run takes
+    run(folder / "timed", which, environment)  # with a warm cache, to know how long a run takes
     seconds = time.monotonic() - started
     moments = random.Random(seed)
     done = landed = 0
     while done < kills:
         workdir = folder / f"killed-{landed}"
         after = moments.uniform(0.2, 0.95) * seconds
-        if run(workdir, environment, after):  # it had ended before the kill: not a kill, begin another run
+        if run(workdir, which, environment, after):  # it had ended before the kill: not a kill, begin another run
             landed += 1
             continue
         done += 1
         steps = sorted(int(path.name) for path in (workdir / "checkpoints").glob("[0-9]*") if path.name.isdigit())
         say(f"kill {done} after {after:.1f} s; checkpoints {steps}")
-    run(workdir, environment)
+    run(workdir, which, environment)
     expected = outcome(folder / "whole")
     assert outcome(folder / "timed") == expected
     for path in sorted(folder.glob("killed-*")):
@@ -80,10 +84,10 @@ def kill_and_resume(folder, kills, seed, say=lambda line: None):
 
 @pytest.mark.multiprocess
 def test_a_killed_run_resumes_to_the_last_bit(tmp_path):
-    kill_and_resume(tmp_path, kills=2, seed=0)
+    kill_and_resume(tmp_path, LIGHTGCN, kills=2, seed=0)
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
-        final = kill_and_resume(pathlib.Path(name), kills=10, seed=int(time.time()), say=print)
+        final = kill_and_resume(pathlib.Path(name), LMMREC, kills=10, seed=int(time.time()), say=print)
     print("equal to the last bit:", {k: v for k, v in final["protocols"]["full"]["test"].items() if k.endswith("@10")})
