@@ -32,7 +32,7 @@ def get_config() -> Experiment[LMMRecConfig]:
             text_source="text",
         ),
         data=DataConfig(name="yelp_s3rec", split="ratio", ratio=(3.0, 1.0, 1.0), order="random"),
-        text=TextConfig(source="tfidf", dim=256),
+        text=TextConfig(source="auto", dim=256),
         train=TrainConfig(
             epochs=300,
             batch_size=512,
