@@ -109,16 +109,16 @@ def _tfidf(config: TextConfig, dataset: Dataset, texts: tuple[str, ...]) -> Text
     if len(texts) != dataset.num_items:
         raise ValueError(f"{len(texts)} item texts for {dataset.num_items} items")
     rows = np.flatnonzero([bool(text.strip()) for text in texts])
-    vectorizer = TfidfVectorizer(sublinear_tf=True, norm="l2", min_df=config.min_df, dtype=np.float32)
+    vectorizer = TfidfVectorizer(sublinear_tf=True, norm="l2", min_df=config.min_df)
     try:
-        words = vectorizer.fit_transform([texts[row] for row in rows])
+        words = vectorizer.fit_transform([texts[row] for row in rows]).astype(np.float32)
     except ValueError as error:
         # scikit-learn says so when no word is left: too rare, or nothing but punctuation.
         raise UserError(
             f"text.min_df: no word stands in {config.min_df} of the {len(rows)} item texts; lower text.min_df"
         ) from error
     width = min(config.dim, *words.shape)
-    left, singular, _ = randomized_svd(words, width, n_iter=4, random_state=0)
+    left, singular, _ = randomized_svd(words, width, random_state=0)
     kept = singular > 1e-5 * singular[0]
     vectors = left[:, kept] * singular[kept]
     lengths = np.linalg.norm(vectors, axis=1)
