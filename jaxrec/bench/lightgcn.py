@@ -17,6 +17,7 @@ from jaxrec.bench.synthetic import LightGCNWorkload, first_embeddings, interacti
 from jaxrec.nn.graph import Graph, build_graph, to_graphs_tuple
 from jaxrec.nn.negative_sampling import sample_negatives
 from jaxrec.nn.propagation import propagate_rows
+from jaxrec.nn.propagation_backends import Halves
 
 TORCH_VARIANTS = {"torch sparse COO autograd": "coo", "torch CSR + symmetric Function": "csr_symmetric"}
 GRAPH_NETWORK = "jraph.GraphNetwork autodiff"
@@ -61,9 +62,10 @@ class LightGCNCase:
         margin = (user * negative).sum(1) - (user * positive).sum(1)
         return jax.nn.softplus(margin).mean() + self.workload.l2 * jnp.square(ego).sum() / 2 / user.shape[0]
 
-    def loss(self, embeddings: jax.Array, batch: jax.Array, graph: Graph) -> jax.Array:
-        """The library's form."""
-        layers = propagate_rows(embeddings, graph, self._rows(batch), num_layers=self.workload.num_layers)
+    def loss(self, embeddings: Halves, batch: jax.Array, graph: Graph) -> jax.Array:
+        """The library's form: users' and items' embeddings apart, as are the batch's rows."""
+        rows = batch[0], batch[1:].reshape(-1)
+        layers = propagate_rows(embeddings, graph, rows, num_layers=self.workload.num_layers)
         return self._loss_of_rows(layers.mean(0), layers[0])
 
     def plain_loss(self, embeddings: jax.Array, batch: jax.Array, graph: jraph.GraphsTuple) -> jax.Array:
@@ -78,9 +80,16 @@ class LightGCNCase:
         rows = self._rows(batch)
         return self._loss_of_rows(jnp.stack(layers).mean(0)[rows], embeddings[rows])
 
-    def gradient(self, loss: Callable[..., jax.Array], graph: Any) -> tuple[float, np.ndarray]:
-        """Loss and gradient at the first embeddings and the first batch."""
-        value, gradient = jax.jit(jax.value_and_grad(loss))(first_embeddings(self.workload), self.batches[0], graph)
+    def gradient(self) -> tuple[float, np.ndarray]:
+        """Loss and gradient at the first embeddings and the first batch, in the library's form."""
+        embeddings = self._first_state()[0]
+        value, gradient = jax.jit(jax.value_and_grad(self.loss))(embeddings, self.batches[0], self.graph)
+        return float(value), np.concatenate(gradient)
+
+    def plain_gradient(self) -> tuple[float, np.ndarray]:
+        """The same in the plain jraph form."""
+        embeddings = first_embeddings(self.workload)
+        value, gradient = jax.jit(jax.value_and_grad(self.plain_loss))(embeddings, self.batches[0], self.graphs_tuple)
         return float(value), np.asarray(gradient)
 
     def _update(self, loss: Callable[..., jax.Array], carry: Any, batch: jax.Array, graph: Any) -> Any:
@@ -91,7 +100,8 @@ class LightGCNCase:
 
     def _first_state(self) -> Any:
         embeddings = jnp.asarray(first_embeddings(self.workload))
-        return embeddings, self.optimizer.init(embeddings)
+        halves = embeddings[: self.workload.num_users], embeddings[self.workload.num_users :]
+        return halves, self.optimizer.init(halves)
 
     def scanned_steps(self, num_steps: int) -> Callable[[], None]:
         """Our steps, num_steps of them in one compiled call, sampled on the device."""
@@ -121,7 +131,8 @@ class LightGCNCase:
     def plain_steps(self) -> Callable[[np.ndarray], None]:
         """The plain jraph form, one compiled call a step, fed from the host; takes batches [n, 3, B]."""
         step = jax.jit(functools.partial(self._update, self.plain_loss), donate_argnums=0)
-        state = [self._first_state()]
+        embeddings = jnp.asarray(first_embeddings(self.workload))
+        state = [(embeddings, self.optimizer.init(embeddings))]
 
         def call(batches: np.ndarray) -> None:
             for batch in batches:

@@ -110,6 +110,24 @@ def test_rows_of_every_layer_and_gradients_equal_dense(backend, exponents, dropo
     np.testing.assert_array_equal(layers[1:, 5], 0.0)
 
 
+@pytest.mark.parametrize("exponents", [(0.5, 0.5), (0.5, 0.4)])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_users_and_items_apart_give_what_one_table_gives(backend, exponents):
+    graph = make_graph(backend, exponents)
+    users, items = jnp.array([0, 7, 7, 59], jnp.int32), jnp.array([44, 20, 20], jnp.int32)
+    scale = jnp.arange(1.0, 5.0)[:, None, None]
+
+    def losses(nodes, rows):
+        rows = jnp.sum(jnp.sin(propagate_rows(nodes, graph, rows, num_layers=3)) * scale)
+        return rows + jnp.sum(jnp.cos(propagate(nodes, graph, num_layers=2)))
+
+    table = embeddings()
+    halves = table[:NUM_USERS], table[NUM_USERS:]
+    value, gradient = jax.jit(jax.value_and_grad(losses))(halves, (users, items))
+    expected = jax.jit(jax.value_and_grad(losses))(table, jnp.concatenate([users, items + NUM_USERS]))
+    close((value, jnp.concatenate(gradient)), expected)
+
+
 @pytest.mark.parametrize("busy", [False, True])
 def test_rows_beyond_the_edge_bound_take_the_whole_product(busy):
     """A star of hubs holds most edges: a batch of hubs exceeds the bound on touched edges, another one does not."""
@@ -121,6 +139,8 @@ def test_rows_beyond_the_edge_bound_take_the_whole_product(busy):
     nodes = jnp.asarray(rng.normal(size=(190, 8)), jnp.float32)
     expected = propagate_rows(nodes, graph.replace(backend="jraph"), rows, num_layers=2)
     close(jax.jit(functools.partial(propagate_rows, num_layers=2))(nodes, graph, rows), expected, 1e-6)
+    touched = sum(int(np.diff(graph.user_indptr)[row]) for row in set(rows.tolist()) if row < 100)
+    assert (touched > graph.num_edges * 3 // 8) == busy
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -7,10 +7,12 @@ import json
 import os
 import sys
 import time
+import warnings
 
 import numpy as np
 import torch
 
+warnings.filterwarnings("ignore", message="(?i)sparse")
 torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 data = np.load(sys.argv[1])
 num_users, num_items = int(data["num_users"]), int(data["num_items"])

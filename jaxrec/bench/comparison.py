@@ -1,0 +1,73 @@
+"""Two reports side by side: which variant became slower, and which check no longer holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from jaxrec.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """A variant that both reports hold; seconds are medians."""
+
+    workload: str
+    variant: str
+    before: float
+    after: float
+
+    @property
+    def factor(self) -> float:
+        """after / before: above 1 is slower."""
+        return self.after / self.before
+
+
+def read_report(path: str) -> dict[str, Any]:
+    """A report of `bench run`. Raises UserError where the file is none."""
+    try:
+        report = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; allowed: a report of `bench run --out`") from None
+    except ValueError as error:
+        raise UserError(f"{path}: found no JSON ({error}), allowed: a report of `bench run --out`") from None
+    if not isinstance(report, dict) or report.get("schema") != 1 or not isinstance(report.get("workloads"), dict):
+        raise UserError(f"{path}: found no report of schema 1, allowed: a report of `bench run --out`")
+    return report
+
+
+def compare(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
+    """Every variant of every workload that both reports hold."""
+    changes = []
+    for workload, entry in after["workloads"].items():
+        old = before["workloads"].get(workload, {}).get("variants", {})
+        for variant, times in entry["variants"].items():
+            if variant in old:
+                changes.append(Change(workload, variant, old[variant]["median"], times["median"]))
+    return changes
+
+
+def failures(changes: list[Change], after: dict[str, Any], fail_over: float | None) -> list[str]:
+    """Why a comparison fails: our variants that are slower by more than the factor, and checks that do not hold.
+
+    A peer that became slower is no fault of ours: only variants whose name begins with "jaxrec" count.
+    """
+    found = []
+    for change in changes:
+        if fail_over is not None and change.variant.startswith("jaxrec") and change.factor > fail_over:
+            found.append(f"{change.workload}, {change.variant}: {change.factor:.2f} times as long, allowed {fail_over}")
+    for workload, entry in after["workloads"].items():
+        found += [f"{workload}: check failed: {name}" for name, holds in entry["checks"].items() if not holds]
+    return found
+
+
+def table(changes: list[Change]) -> str:
+    """One line a variant."""
+    width = max((len(change.workload) + len(change.variant) for change in changes), default=0) + 2
+    return "\n".join(
+        f"{change.workload + ', ' + change.variant:<{width}}  {change.before:>11.4g} s  {change.after:>11.4g} s"
+        f"  {change.factor:>6.2f}x"
+        for change in changes
+    )
