@@ -25,17 +25,25 @@ def print_banner(console: Console, assembly: Assembly, folder: pathlib.Path) -> 
     experiment, dataset = assembly.experiment, assembly.dataset
     if dataset.source == "sample":
         print_sample_banner(console)
-    text = "no text" if assembly.text is None else f"text: {assembly.text.source}, {assembly.text.item.shape[1]} wide"
     lines = (
         f"config   {experiment.name} ({assembly.hash}), seed {experiment.seed}",
         f"model    {experiment.model.name}",
         f"data     {dataset.name if dataset.source == 'path' else 'built-in sample'}: {describe_split(dataset)}",
-        f"         {text}",
+        f"text     {describe_text(assembly)}",
         f"devices  {assembly.devices_line}",
         f"folder   {folder}",
     )
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)
+
+
+def describe_text(assembly: Assembly) -> str:
+    """Which text the model reads, if any."""
+    if assembly.text is not None:
+        return f"{assembly.text.source}, {assembly.text.item.shape[1]} wide"
+    if getattr(assembly.experiment.model, "text_source", None) == "learned":
+        return "none; learned vectors stand in its place (the paper's w/o TM)"
+    return "not read by this model"
 
 
 def print_sample_banner(console: Console) -> None:
@@ -46,7 +54,6 @@ def print_sample_banner(console: Console) -> None:
 def print_result(console: Console, result: dict[str, Any], folder: pathlib.Path) -> None:
     """The table with its reference rows, where the run lies and what to do next."""
     protocol = result["protocols"][result["main"]]
-    cutoffs = protocol["k"]
     reference = protocol["reference"]
     console.print(
         f"{result['name']}: {result['main']} ranking of {result['dataset']['num_items']:,} items for "
@@ -54,10 +61,11 @@ def print_result(console: Console, result: dict[str, Any], folder: pathlib.Path)
         soft_wrap=True,
     )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("", result["model"], *(name for name in reference if name != result["model"])):
+    columns = {result["model"]: protocol["test"]} | {
+        name: values for name, values in reference.items() if name != result["model"]
+    }
+    for column in ("", *columns):
         table.add_column(column, justify="right" if column else "left")
-    columns = {result["model"]: protocol["test"], **{name: reference[name] for name in reference}}
-    columns[result["model"]] = protocol["test"]
     for metric in ("recall", "ndcg", "hit", "mrr"):
         for k in protocol["k"]:
             table.add_row(f"{metric}@{k}", *(f"{values[f'{metric}@{k}']:.4f}" for values in columns.values()))

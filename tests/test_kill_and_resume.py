@@ -1,6 +1,7 @@
 """`kill -9` at random moments, then the same command again: the final metrics are those of an uninterrupted run.
 
-Ten kills of LMMRec take minutes, so the suite kills LightGCN twice; `python tests/test_kill_and_resume.py` does the ten.
+Ten kills of LMMRec take minutes, so the suite kills LightGCN twice;
+`python tests/test_kill_and_resume.py` does the ten.
 """
 
 import json

@@ -29,10 +29,10 @@ class PairData:
     """Training pairs on the device. user_ids, item_ids: [E] int32. indptr [U+1], items [P] int32: the positives
     of every user, sorted, from which negatives are told."""
 
-    user_ids: jax.Array
-    item_ids: jax.Array
-    indptr: jax.Array
-    items: jax.Array
+    user_ids: Any  # NumPy on the host, jax.Array on the devices
+    item_ids: Any
+    indptr: Any
+    items: Any
 
 
 @flax.struct.dataclass

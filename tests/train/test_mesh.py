@@ -25,7 +25,7 @@ def test_a_device_count_that_is_not_there_is_refused(count):
 
 
 def test_a_model_axis_that_does_not_divide_the_devices_is_refused():
-    with pytest.raises(UserError, match="devices.model: found 3"):
+    with pytest.raises(UserError, match=r"devices\.model: found 3"):
         make_mesh(DevicesConfig(count=8, model=3))
 
 
