@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -88,13 +89,15 @@ def _print_list(console: Console, recommender: Recommender, user: str, found: Sc
     table = Table(title=Text(f"user {user}"), title_justify="left")  # as text: raw ids may hold rich's brackets
     table.add_column("", justify="right")
     table.add_column("item", overflow="fold")
-    table.add_column("score", justify="right")
+    table.add_column("score", justify="right", no_wrap=True)
+    # The text gives way where the terminal is narrow, not the item.
+    room = console.width - max((len(item) for item, _ in found), default=0) - 26
     if titles is not None:
-        table.add_column("text", overflow="ellipsis", no_wrap=True)
+        table.add_column("text")
     for place, (item, score) in enumerate(found, start=1):
         row = [Text(str(place)), Text(item), Text(f"{score:.4f}")]
         if titles is not None:
-            row.append(Text(_title(recommender, item)))
+            row.append(Text(textwrap.shorten(_title(recommender, item), max(room, 20), placeholder="…")))
         table.add_row(*row)
     console.print(table)
 
