@@ -18,12 +18,12 @@ from jaxrec.data.batch import Batch
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Encoded, Extra, ItemVectors, LayeredModel, LossOutput, Params
 from jaxrec.models.lightgcn import LightGCN, LightGCNConfig
-from jaxrec.nn.contrast import correspondence, info_nce
+from jaxrec.nn.contrast import comparable, divergence, info_nce, normalize, own_candidate, similarities
 from jaxrec.nn.embedding import EmbeddingTable
 from jaxrec.nn.losses import squared_norm
 from jaxrec.nn.momentum import follow
 from jaxrec.nn.prototypes import PrototypeBank, express
-from jaxrec.nn.sharding import split_rows
+from jaxrec.nn.sharding import Axes, all_rows, by_feature, first_row, over_rows, sum_over_rows
 from jaxrec.nn.text_tower import TextTower
 
 
@@ -104,12 +104,14 @@ class LMMRecConfig:
                 raise UserError(f"model.{field}: found {found}, allowed: {allowed}")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Views:
-    """Both views of a batch's users, positive items and (for the student) negative items: [S, B, D] each."""
+_Side = tuple[Params, jax.Array, jax.Array]
+"""What one of student and teacher sees: prototypes and tower, layers [K, S, R, D], text vectors [S, R, T]."""
+_Parts = dict[str, jax.Array]
 
-    graph: jax.Array
-    text: jax.Array
+
+def _heads(params: Params) -> Params:
+    """The parameters behind the propagation: small, and whole on every device."""
+    return {name: params[name] for name in ("user_prototypes", "item_prototypes", "text_tower")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,10 +131,6 @@ class LMMRec:
         """The graph model that scores."""
         return LightGCN(self.config.base, self.num_users, self.num_items)
 
-    @property
-    def _tower(self) -> TextTower:
-        return TextTower(self.config.dim)
-
     def init(self, rng: jax.Array, ctx: Context) -> tuple[Params, Extra]:
         """First parameters; the teacher begins as a copy of them, or is absent where nothing asks for it."""
         base_rng, user_rng, item_rng, tower_rng, text_rng = jax.random.split(rng, 5)
@@ -149,7 +147,7 @@ class LMMRec:
             width = self.config.dim
             table = EmbeddingTable(self.num_users + self.num_items, width, self.config.base.init_std)
             params["text"] = table.init(text_rng)["params"]
-        params["text_tower"] = self._tower.init(tower_rng, jnp.zeros((1, width)))["params"]
+        params["text_tower"] = TextTower(self.config.dim).init(tower_rng, jnp.zeros((1, width)))["params"]
         if self.config.correspondence.weight == 0:
             return params, {}
         return params, {"teacher": jax.tree.map(jnp.copy, params)}
@@ -162,69 +160,82 @@ class LMMRec:
         layers = self.base.layer_rows(params["base"], nodes, graph, ctx, config.base.num_layers)
         parts = self.base.loss_from_layers(layers, batch)
         ids = nodes.reshape(3, -1)
-        mask = batch["mask"][None, :] & self._text_mask(nodes, ctx).reshape(3, -1)
-        views = self._views(params, ids, layers[:-1], ctx)
-        if config.coordination.weight > 0:
-            parts["coordination"] = config.coordination.weight * self._coordination(views, ids, mask)
+        student = (_heads(params), layers[:-1].reshape(-1, *ids.shape, config.dim), self._text_rows(params, ids, ctx))
+        teacher = None
         if config.correspondence.weight > 0:
             # The teacher follows the parameters as they are before this step, that is after the last one: the same
             # as moving it behind the optimiser. In the first step both are equal.
-            teacher = follow(extra["teacher"], params, config.correspondence.momentum)
-            extra = {"teacher": teacher}
+            taught = follow(extra["teacher"], params, config.correspondence.momentum)
+            extra = {"teacher": taught}
             # Users and positive items alone, on the student's graph, dropped edges too: equal towers agree exactly.
-            taught_ids = ids[:2]
-            taught_layers = self.base.layer_rows(
-                teacher["base"], taught_ids.reshape(-1), graph, ctx, config.base.num_layers - 1
-            )
-            taught = self._views(teacher, taught_ids, taught_layers, ctx)
-            parts["correspondence"] = config.correspondence.weight * self._correspondence(views, taught, ids, mask)
+            layers = self.base.layer_rows(
+                taught["base"], ids[:2].reshape(-1), graph, ctx, config.base.num_layers - 1
+            ).reshape(-1, *ids[:2].shape, config.dim)
+            teacher = (_heads(taught), layers, self._text_rows(taught, ids[:2], ctx))
+        if config.coordination.weight > 0 or teacher is not None:
+            mask = batch["mask"][None, :] & self._text_mask(nodes, ctx).reshape(3, -1)
+            # Each device takes some rows of the batch with all their features: [K, S, B, D] layers, [S, B, T] text.
+            side = (None, 2, 1)
+            align = over_rows(self._align, ctx.mesh, ids.shape[1], (side, side if teacher else None, None, None))
+            parts |= align(student, teacher, ids, mask)
         parts["norm"] = config.regularization * squared_norm(params)
         return LossOutput(sum(parts.values(), jnp.zeros(())), parts, extra)
 
-    def _coordination(self, views: _Views, ids: jax.Array, mask: jax.Array) -> jax.Array:
-        """Eq. 8: users, active (positive) and passive (negative) items, each with its own text."""
-        temperature = self.config.coordination.temperature
-        terms = [info_nce(views.graph[s], views.text[s], ids[s], mask[s], temperature) for s in range(3)]
-        return terms[0] + terms[1] + terms[2]
+    def _align(self, student: _Side, teacher: _Side | None, ids: jax.Array, mask: jax.Array, axes: Axes) -> _Parts:
+        """Coordination (Eq. 7 and 8) and correspondence (Eq. 9), weighted; ids, mask: [3, B], whole everywhere."""
+        config = self.config
+        views = self._views(*student)  # [2, 3, R, D]: graph and text of users, positive and negative items
+        num_rows = views.shape[2]
+        first = first_row(axes, num_rows)
+        if teacher is not None:
+            views = jnp.concatenate([views, self._views(*teacher)], axis=1)  # [2, 5, R, D]
+        graph, text = views
+        all_graph, all_text = all_rows(views, axes, axis=2)
+        own = own_candidate(num_rows, ids.shape[1], first)
+        row_ids, row_mask = (jax.lax.dynamic_slice_in_dim(whole, first, num_rows, axis=1) for whole in (ids, mask))
+        allowed = [comparable(row_ids[s], row_mask[s], ids[s], mask[s], own) for s in range(3)]
 
-    def _correspondence(self, views: _Views, taught: _Views, ids: jax.Array, mask: jax.Array) -> jax.Array:
-        """Eq. 9, the mean over users and positive items."""
-        config = self.config.correspondence
-        users, items = (
-            correspondence(
-                (views.text[s], views.graph[s]),
-                (taught.text[s], taught.graph[s]),
-                ids[s],
-                mask[s],
-                config.student_temperature,
-                config.teacher_temperature,
-            )
-            for s in range(2)
-        )
-        return 0.5 * (users + items)
+        def mean(values: jax.Array, s: int) -> jax.Array:
+            """Mean over the real rows of a set; this device's share of it."""
+            return jnp.where(row_mask[s], values, 0.0).sum() / jnp.maximum(mask[s].sum(), 1)
 
-    def _views(self, params: Params, nodes: jax.Array, layers: jax.Array, ctx: Context) -> _Views:
-        """Prototype view (Eq. 5 and 6, mean over the layers 0 .. K-1) and text view (Eq. 3) of nodes [S, B].
+        parts = {}
+        if config.coordination.weight > 0:
+            # Eq. 8: users, active (positive) and passive (negative) items; each node's graph view against all texts.
+            temperature = config.coordination.temperature
+            each = [info_nce(similarities(graph[s], all_text[s], temperature), allowed[s], own) for s in range(3)]
+            parts["coordination"] = config.coordination.weight * sum(mean(each[s], s) for s in range(3))
+        if teacher is not None:
+            # Eq. 9, the mean over users and positive items: text against graph, and graph against text.
+            total = jnp.zeros(())
+            for s in range(2):
+                for rows, candidates in ((text, all_graph), (graph, all_text)):
+                    by_student = similarities(rows[s], candidates[s], config.correspondence.student_temperature)
+                    by_teacher = similarities(rows[3 + s], candidates[3 + s], config.correspondence.teacher_temperature)
+                    total += mean(divergence(by_teacher, by_student, allowed[s]), s)
+            parts["correspondence"] = config.correspondence.weight * 0.5 * total
+        return sum_over_rows(parts, axes)
 
-        S sets: users, then items. layers: [K, S * B, D]. The last layer is left out, as the paper's nearest ancestor
-        (IRLLRec) does.
+    def _views(self, heads: Params, layers: jax.Array, text: jax.Array) -> jax.Array:
+        """Graph view (Eq. 5 and 6, mean over the layers 0 .. K-1) and text view (Eq. 3), of unit length: [2, S, R, D].
+
+        layers: [K, S, R, D], text: [S, R, T], S sets: users, then items. The last layer is left out, as the paper's
+        nearest ancestor (IRLLRec) does.
         """
-        num_layers, _, dim = layers.shape
-        rows = split_rows(layers.reshape(num_layers, len(nodes), -1, dim), ctx.mesh, axis=2)
-        users = express(rows[:, :1], params["user_prototypes"]["prototypes"])
-        items = express(rows[:, 1:], params["item_prototypes"]["prototypes"])
+        users = express(layers[:, :1], heads["user_prototypes"]["prototypes"])
+        items = express(layers[:, 1:], heads["item_prototypes"]["prototypes"])
         graph = jnp.concatenate([users, items], axis=1).mean(axis=0)
-        text = self._tower.apply({"params": params["text_tower"]}, self._text_rows(params, nodes, ctx))
-        return _Views(graph, jnp.asarray(text))
+        projected = jnp.asarray(TextTower(self.config.dim).apply({"params": heads["text_tower"]}, text))
+        return normalize(jnp.stack([graph, projected]))
 
     def _text_rows(self, params: Params, nodes: jax.Array, ctx: Context) -> jax.Array:
         """Text vectors of nodes [S, B], users first: [S, B, T]."""
         if not self.config.needs_text:
-            return split_rows(params["text"]["embedding"][nodes], ctx.mesh, axis=1)
+            return by_feature(params["text"]["embedding"][nodes], ctx.mesh)
         assert ctx.user_text is not None
         assert ctx.item_text is not None
         users, items = nodes[:1], nodes[1:] - self.num_users
-        return split_rows(jnp.concatenate([ctx.user_text[users], ctx.item_text[items]]), ctx.mesh, axis=1)
+        return jnp.concatenate([ctx.user_text[users], ctx.item_text[items]])
 
     def _text_mask(self, nodes: jax.Array, ctx: Context) -> jax.Array:
         """Which of the batch's nodes have a text, [3B] bool: the others take part in the base's loss alone."""

@@ -1,11 +1,13 @@
-"""Contrast between two views of the same nodes, within a batch in which a node may stand more than once."""
+"""Contrast between two views of the same nodes, within a batch in which a node may stand more than once.
+
+Everything here is a matter of rows against candidates: on one device both are the batch, on several each device has
+some of the rows and all of the candidates.
+"""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-
-from jaxrec.nn.losses import masked_mean
 
 
 def normalize(vectors: jax.Array) -> jax.Array:
@@ -13,66 +15,45 @@ def normalize(vectors: jax.Array) -> jax.Array:
     return vectors * jax.lax.rsqrt(jnp.sum(vectors * vectors, axis=-1, keepdims=True) + 1e-12)
 
 
-def cosines(rows: jax.Array, columns: jax.Array) -> jax.Array:
-    """Cosine of each row with each column, [B, D], [C, D] -> [B, C]; in full float32, which a temperature magnifies."""
-    return jnp.einsum("bd,cd->bc", normalize(rows), normalize(columns), precision="highest")
+def own_candidate(num_rows: int, num_candidates: int, first: int | jax.Array = 0) -> jax.Array:
+    """Which candidate is the row's own, [R, C] bool, where row r is row first + r of the batch."""
+    return first + jnp.arange(num_rows)[:, None] == jnp.arange(num_candidates)[None, :]
 
 
-def comparable(ids: jax.Array, mask: jax.Array) -> jax.Array:
-    """Which row may be compared with which, [B, B] bool: both real, and no other row of the same node.
+def comparable(
+    ids: jax.Array, mask: jax.Array, candidate_ids: jax.Array, candidate_mask: jax.Array, own: jax.Array
+) -> jax.Array:
+    """Which row may be compared with which candidate, [R, C] bool: both real, and no other row of the same node.
 
-    ids: [B] int32 nodes; mask: [B] bool. A row is always comparable with itself where it is real. So no node is its
-    own negative, however often a batch holds it.
+    ids, candidate_ids: [R], [C] int32 nodes; masks: [R], [C] bool. A real row is always comparable with its own
+    candidate. So no node is its own negative, however often a batch holds it.
     """
-    same_node = ids[:, None] == ids[None, :]
-    same_row = jnp.eye(ids.shape[0], dtype=bool)
-    return mask[:, None] & mask[None, :] & (same_row | ~same_node)
+    other_node = ids[:, None] != candidate_ids[None, :]
+    return mask[:, None] & candidate_mask[None, :] & (own | other_node)
 
 
-def log_softmax(logits: jax.Array, allowed: jax.Array, axis: int) -> jax.Array:
-    """Log-softmax over the allowed entries; the others get 0, and so does a line without an allowed entry."""
+def log_softmax(logits: jax.Array, allowed: jax.Array) -> jax.Array:
+    """Log-softmax over the allowed candidates; the others get 0, and so does a row without an allowed one."""
     low = jnp.where(allowed, logits, -1e30)
-    return jnp.where(allowed, jax.nn.log_softmax(low, axis=axis), 0.0)
+    return jnp.where(allowed, jax.nn.log_softmax(low, axis=-1), 0.0)
 
 
-def info_nce(
-    anchors: jax.Array, candidates: jax.Array, ids: jax.Array, mask: jax.Array, temperature: float
-) -> jax.Array:
-    """-mean_i log exp(cos(a_i, c_i)/t) / sum_j exp(cos(a_i, c_j)/t) over the real rows (LMMRec Eq. 7).
+def similarities(rows: jax.Array, candidates: jax.Array, temperature: float) -> jax.Array:
+    """Cosines over the temperature, [R, D], [C, D] of unit length -> [R, C]; in full float32, as 1 / t magnifies."""
+    return jnp.einsum("rd,cd->rc", rows, candidates, precision="highest") / temperature
 
-    anchors, candidates: [B, D] two views of nodes ids [B]; mask: [B] bool. The sum runs over the row's own candidate
-    and over the candidates of other nodes.
+
+def info_nce(logits: jax.Array, allowed: jax.Array, own: jax.Array) -> jax.Array:
+    """-log exp(l_own) / sum_c exp(l_c) of each row, [R] (LMMRec Eq. 7); the sum runs over the allowed candidates."""
+    return -jnp.where(own, log_softmax(logits, allowed), 0.0).sum(-1)
+
+
+def divergence(teacher: jax.Array, student: jax.Array, allowed: jax.Array) -> jax.Array:
+    """KL(softmax of the teacher's logits || softmax of the student's) of each row, [R] (one half of LMMRec Eq. 9).
+
+    The paper's similarities are made distributions by a softmax over the allowed candidates. The teacher gets no
+    gradient.
     """
-    logits = cosines(anchors, candidates) / temperature
-    log_probabilities = log_softmax(logits, comparable(ids, mask), axis=1)
-    return -masked_mean(jnp.diagonal(log_probabilities), mask)
-
-
-def correspondence(
-    student: tuple[jax.Array, jax.Array],
-    teacher: tuple[jax.Array, jax.Array],
-    ids: jax.Array,
-    mask: jax.Array,
-    student_temperature: float,
-    teacher_temperature: float,
-) -> jax.Array:
-    """KL of the student's similarity distributions from the teacher's, text to graph and graph to text (LMMRec Eq. 9).
-
-    student, teacher: (text view [B, D], graph view [B, D]). The similarities of Eq. 9 are made distributions by a
-    softmax over rows and one over columns; KL(teacher || student), mean over the real rows, both directions added.
-    The teacher gets no gradient.
-    """
-    allowed = comparable(ids, mask)
-
-    def logits(views: tuple[jax.Array, jax.Array], temperature: float) -> jax.Array:
-        return cosines(*views) / temperature
-
-    of_student = logits(student, student_temperature)
-    of_teacher = jax.lax.stop_gradient(logits(teacher, teacher_temperature))
-    total = jnp.zeros(())
-    for axis in (1, 0):
-        log_student = log_softmax(of_student, allowed, axis)
-        log_teacher = log_softmax(of_teacher, allowed, axis)
-        divergence = jnp.where(allowed, jnp.exp(log_teacher) * (log_teacher - log_student), 0.0).sum(axis)
-        total = total + masked_mean(divergence, mask)
-    return total
+    log_teacher = log_softmax(jax.lax.stop_gradient(teacher), allowed)
+    log_student = log_softmax(student, allowed)
+    return jnp.where(allowed, jnp.exp(log_teacher) * (log_teacher - log_student), 0.0).sum(-1)

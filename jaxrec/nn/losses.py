@@ -33,4 +33,5 @@ def half_squared_norm(rows: jax.Array, mask: jax.Array) -> jax.Array:
 
 def squared_norm(tree: Any) -> jax.Array:
     """Sum of the squares of every number in a tree of arrays."""
-    return sum((jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)), jnp.zeros(()))
+    # Not vdot: it flattens, and a table that is shared out by feature would be gathered for it.
+    return sum(((leaf * leaf).sum() for leaf in jax.tree.leaves(tree)), jnp.zeros(()))
