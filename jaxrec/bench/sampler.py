@@ -17,6 +17,7 @@ from jaxrec.bench.synthetic import LightGCNWorkload, interaction_pairs, lightgcn
 from jaxrec.data.blocks import TripleBlocks
 from jaxrec.nn.graph import Graph, build_graph
 from jaxrec.nn.negative_sampling import sample_negatives
+from jaxrec.nn.permutation import permute_indices
 
 DESCRIPTION = "an epoch of 810,000 BPR triples, on the device and in blocks, against a PyTorch DataLoader"
 DEVICE, BLOCKS, PYTHON = "jaxrec device", "jaxrec blocks", "Python loop with rejection"
@@ -104,22 +105,24 @@ def run(settings: Settings) -> dict:
 
 def device_sampler(workload: LightGCNWorkload, graph: Graph, users: np.ndarray, items: np.ndarray):
     """A compiled epoch of triples: shuffled pairs, and negatives batch by batch as a training step draws them."""
+    max_degree = int(np.diff(graph.user_indptr).max())
     graph, (users, items) = jax.device_put((graph, (users, items)))
     steps, batch = workload.steps_per_epoch, workload.batch_size
 
     @jax.jit
     def sample(rng, graph, users, items):
         of_order, of_negatives = jax.random.split(rng)
-        order = jnp.pad(jax.random.permutation(of_order, users.shape[0]), (0, steps * batch - users.shape[0]))
 
         def one_step(step):
-            chosen = jax.lax.dynamic_slice(order, (step * batch,), (batch,))
+            positions = jnp.minimum(step * batch + jnp.arange(batch), users.shape[0] - 1)
+            chosen = permute_indices(of_order, positions, users.shape[0])
             drawn = sample_negatives(
                 jax.random.fold_in(of_negatives, step),
                 users[chosen],
                 graph.user_indptr,
                 graph.user_items,
                 workload.num_items,
+                max_degree=max_degree,
             )
             return users[chosen], drawn, items[chosen]
 

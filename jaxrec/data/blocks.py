@@ -87,21 +87,20 @@ class TripleBlocks:
 
     def _negatives(self, first_step: int, user_ids: np.ndarray) -> np.ndarray:
         """Uniform among each user's non-positives: a rank, drawn by the step's own generator, mapped to an item."""
-        start = self._indptr[user_ids].astype(np.int64)
+        start = self._indptr[user_ids]
         degree = self._indptr[user_ids + 1] - start
         num_negatives = self._num_items - degree
-        ranks = np.empty(user_ids.shape, np.int64)
+        ranks = np.empty(user_ids.shape, np.int32)
         for step, (row, bound) in enumerate(zip(ranks, np.maximum(num_negatives, 1), strict=True)):
             row[:] = np.random.default_rng([self._seed, _NEGATIVES, first_step + step]).integers(0, bound)
-        # items[start + j] - j counts the non-positives below a row's j-th item: the first j where it passes the rank.
-        low, high = np.zeros_like(degree), degree.copy()
-        for _ in range(int(degree.max(initial=0)).bit_length()):
-            middle = (low + high) // 2
-            open_ = low < high
-            after = self._items[np.minimum(start + middle, len(self._items) - 1)] - middle > ranks
-            high = np.where(open_ & after, middle, high)
-            low = np.where(open_ & ~after, middle + 1, low)
-        return np.where(num_negatives > 0, ranks + low, 0).astype(np.int32)
+        # The row's j-th item has items[start + j] - j non-positives below it, which grows with j: the items at or
+        # below the rank-th non-positive are the first ones of the row, counted bit by bit from the highest.
+        below = np.zeros_like(ranks)
+        for bit in reversed(range(int(degree.max(initial=0)).bit_length())):
+            more = below + np.int32(1 << bit)
+            item = self._items[np.minimum(start + more, len(self._items)) - 1]
+            np.copyto(below, more, where=(more <= degree) & (item - more < ranks))
+        return np.where(num_negatives > 0, ranks + below, 0).astype(np.int32)
 
 
 def _without_first(block: dict[str, np.ndarray], skipped: int) -> dict[str, np.ndarray]:

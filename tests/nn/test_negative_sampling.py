@@ -52,3 +52,18 @@ def test_a_user_who_has_every_item_gets_item_zero():
     graph = graph_of([[0, 1, 2], [1]], 3)
     sampled = sample_negatives(jax.random.key(0), jnp.zeros(50, jnp.int32), graph.user_indptr, graph.user_items, 3)
     np.testing.assert_array_equal(sampled, 0)
+
+
+def test_a_shorter_search_gives_the_same_items():
+    rng = np.random.default_rng(3)
+    graph = build_graph(rng.integers(0, 50, 700), rng.integers(0, 90, 700), 50, 90)
+    user_ids = jnp.asarray(rng.integers(0, 50, (7, 30)), jnp.int32)
+    args = (jax.random.key(1), user_ids, graph.user_indptr, graph.user_items, 90)
+    longest = int(np.diff(graph.user_indptr).max())
+    np.testing.assert_array_equal(sample_negatives(*args), sample_negatives(*args, max_degree=longest))
+
+
+def test_without_any_interaction_every_item_is_a_negative():
+    graph = graph_of([[], []], 3)
+    sampled = sample_negatives(jax.random.key(0), jnp.zeros(3000, jnp.int32), graph.user_indptr, graph.user_items, 3)
+    assert scipy.stats.chisquare(np.bincount(sampled, minlength=3)).pvalue > 1e-4
