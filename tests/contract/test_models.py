@@ -1,0 +1,205 @@
+"""What every registered model owes the trainer, the evaluator and the server."""
+
+import functools
+
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxrec.errors import UserError
+from jaxrec.models.registry import CONFIGS, build_model, config_class
+from jaxrec.train.mesh import shardings
+from tests.models.world import NUM_ITEMS, NUM_USERS, SMALL, batch, context, mesh_of
+
+NAMES = sorted(SMALL)
+TRAINED = [name for name in NAMES if SMALL[name].trains]
+
+
+def started(name, mesh=None):
+    """Model, context, and parameters that have left their first values, so that no part stands at its optimum."""
+    model, ctx = build_model(SMALL[name], NUM_USERS, NUM_ITEMS), context(mesh)
+    params, extra = model.init(jax.random.key(0), ctx)
+    noise = jax.random.normal(jax.random.key(3), (1000,))
+    params = jax.tree.map(lambda leaf: leaf + 0.3 * jnp.resize(noise, leaf.shape), params)
+    return model, ctx, params, extra
+
+
+def value_and_grad(model):
+    def objective(params, extra, batch, ctx, rng):
+        output = model.loss(params, extra, batch, ctx, rng)
+        return output.total, output
+
+    return jax.value_and_grad(objective, has_aux=True)
+
+
+@functools.cache
+def compiled(name):
+    return jax.jit(value_and_grad(build_model(SMALL[name], NUM_USERS, NUM_ITEMS)))
+
+
+def assert_close(actual, expected, tolerance=1e-5):
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance * max(1.0, float(np.abs(e).max())))
+
+
+def test_the_small_world_holds_every_registered_model():
+    assert {config.name for config in SMALL.values()} == set(CONFIGS)
+    assert all(config_class(name).name == name for name in CONFIGS)
+
+
+def test_an_unknown_model_is_refused_with_the_nearest_name():
+    with pytest.raises(UserError, match=r"'lightgnc'.*popularity, bprmf, lightgcn, lmmrec.*mean lightgcn\?"):
+        config_class("lightgnc")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loss_and_gradients_are_finite_and_parts_add_up(name):
+    _, ctx, params, extra = started(name)
+    (total, output), gradient = compiled(name)(params, extra, batch(), ctx, jax.random.key(1))
+    assert total.shape == ()
+    assert total.dtype == jnp.float32
+    assert all(part.shape == () and jnp.isfinite(part) for part in output.parts.values())
+    np.testing.assert_allclose(total, sum(output.parts.values()), rtol=1e-6)
+    assert "loss" not in output.parts  # the trainer's own name for the total
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    assert all(jnp.any(leaf != 0) for leaf in jax.tree.leaves(gradient))
+    assert jax.tree.structure(output.extra) == jax.tree.structure(extra)
+    assert jax.tree.map(jnp.shape, output.extra) == jax.tree.map(jnp.shape, extra)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_batch_of_masked_rows_alone_is_finite(name):
+    _, ctx, params, extra = started(name)
+    empty = batch(num_real=0)
+    (total, output), gradient = compiled(name)(params, extra, empty, ctx, jax.random.key(1))
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((total, output.parts, gradient)))
+    assert output.parts["bpr"] == 0
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_masked_rows_change_nothing(name):
+    _, ctx, params, extra = started(name)
+    first = batch()
+    keep = first["mask"]
+    other = {key: jnp.where(keep, ids, (ids * 5 + 3) % NUM_ITEMS) for key, ids in first.items() if key != "mask"}
+    assert any(jnp.any(other[key] != first[key]) for key in other)
+    shorter = {key: values[:13] for key, values in first.items()}
+    rng = jax.random.key(1)
+    expected = compiled(name)(params, extra, first, ctx, rng)
+    for same in (other | {"mask": keep}, shorter):
+        (total, output), gradient = compiled(name)(params, extra, same, ctx, rng)
+        assert_close((total, output.parts, gradient), (expected[0][0], expected[0][1].parts, expected[1]), 1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_compiled_equals_eager_and_repeats_itself(name):
+    model, ctx, params, extra = started(name)
+    arguments = (params, extra, batch(), ctx, jax.random.key(1))
+    once = compiled(name)(*arguments)
+    assert_close(once, value_and_grad(model)(*arguments))
+    jax.tree.map(np.testing.assert_array_equal, once, compiled(name)(*arguments))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_first_parameters_follow_from_the_seed(name):
+    model, ctx = build_model(SMALL[name], NUM_USERS, NUM_ITEMS), context()
+    first, again, other = (model.init(jax.random.key(seed), ctx)[0] for seed in (0, 0, 1))
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    tables = [leaf for leaf in jax.tree.leaves(first) if leaf.ndim == 2]
+    others = [leaf for leaf in jax.tree.leaves(other) if leaf.ndim == 2]
+    assert all(jnp.any(leaf != table) for leaf, table in zip(others, tables, strict=True))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_overfits_a_tiny_batch(name):
+    model, ctx = build_model(SMALL[name], NUM_USERS, NUM_ITEMS), context()
+    params, extra = model.init(jax.random.key(0), ctx)
+    users = jnp.arange(8, dtype=jnp.int32)
+    tiny = {
+        "user_ids": users,
+        "item_ids": users,
+        "negative_item_ids": users + 8,
+        "mask": jnp.ones(8, bool),
+    }
+    optimizer = optax.adam(0.05)
+
+    @jax.jit
+    def train(params, extra):
+        def step(carry, index):
+            params, extra, state = carry
+            rng = jax.random.fold_in(jax.random.key(1), index)
+            (_, output), gradient = value_and_grad(model)(params, extra, tiny, ctx, rng)
+            updates, state = optimizer.update(gradient, state)
+            return (optax.apply_updates(params, updates), output.extra, state), output.parts
+
+        return jax.lax.scan(step, (params, extra, optimizer.init(params)), jnp.arange(150))[1]
+
+    parts = train(params, extra)
+    assert parts["bpr"][-1] < 0.2 * parts["bpr"][0]
+    if "coordination" in parts:
+        assert parts["coordination"][-1] < 0.5 * parts["coordination"][0]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("axes", [(1, 8), (2, 4)])
+def test_eight_devices_agree_with_one(name, axes):
+    model, ctx, params, extra = started(name)
+    rng = jax.random.key(1)
+    expected = compiled(name)(params, extra, batch(), ctx, rng)
+    mesh = mesh_of(*axes)
+    state = (params, extra)
+    placed = jax.device_put(state, shardings(state, SMALL[name].partition_rules, mesh))
+    tables = [leaf for leaf in jax.tree.leaves(placed[0]) if leaf.shape[0] >= NUM_ITEMS and leaf.ndim == 2]
+    assert all(leaf.sharding.shard_shape(leaf.shape)[1] == leaf.shape[1] // axes[1] for leaf in tables)
+    actual = jax.jit(value_and_grad(model))(*placed, batch(), context(mesh), rng)
+    assert_close(actual[0][1].parts, expected[0][1].parts)
+    assert_close((actual[0][0], actual[1], actual[0][1].extra), (expected[0][0], expected[1], expected[0][1].extra))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_vectors_have_the_contracts_shapes_and_score_every_pair(name):
+    model, ctx, params, _ = started(name)
+    encoded = jax.jit(model.encode)(params, ctx)
+    users = {"user_ids": jnp.array([3, 0, NUM_USERS - 1], jnp.int32), "mask": jnp.array([True, True, False])}
+    vectors, items = model.user_vectors(encoded, users), model.item_vectors(encoded)
+    assert vectors.ndim == 3
+    assert vectors.shape[0] == 3
+    assert items.vectors.shape == (NUM_ITEMS, vectors.shape[-1])
+    assert items.bias.shape == (NUM_ITEMS,)
+    scores = jnp.einsum("bkd,id->bki", vectors, items.vectors).max(1) + items.bias[None]
+    assert jnp.isfinite(scores).all()
+    assert scores.dtype == jnp.float32
+    assert jnp.any(scores[0, 0] != scores[0])  # an item is not like the next
+    one = model.user_vectors(encoded, {key: values[1:2] for key, values in users.items()})
+    np.testing.assert_array_equal(one[0], vectors[1])
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINED if "dropout" not in name])
+def test_training_scores_are_the_evaluators_scores(name):
+    """BPR of the batch from the vectors that rank, so that what is trained is what is ranked."""
+    model, ctx, params, extra = started(name)
+    (_, output), _ = compiled(name)(params, extra, batch(), ctx, jax.random.key(1))
+    rows = batch()
+    encoded = model.encode(params, ctx)
+    users, items = model.user_vectors(encoded, rows)[:, 0], model.item_vectors(encoded)
+
+    def score(ids):
+        return (users * items.vectors[ids]).sum(-1) + items.bias[ids]
+
+    difference = np.asarray(score(rows["negative_item_ids"]) - score(rows["item_ids"]), np.float64)[:13]
+    np.testing.assert_allclose(output.parts["bpr"], np.log1p(np.exp(difference)).mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_state_is_the_state(name):
+    _, ctx, params, extra = started(name)
+    blank = jax.tree.map(jnp.zeros_like, (params, extra))
+    loaded = flax.serialization.from_bytes(blank, flax.serialization.to_bytes((params, extra)))
+    loaded = jax.tree.map(jnp.asarray, loaded)
+    jax.tree.map(np.testing.assert_array_equal, loaded, (params, extra))
+    arguments = (batch(), ctx, jax.random.key(1))
+    assert_close(compiled(name)(*loaded, *arguments), compiled(name)(params, extra, *arguments), 0)

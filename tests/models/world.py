@@ -1,0 +1,92 @@
+"""A small world that every model test shares: interactions, text, a batch with repeats and masked rows."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh
+
+from jaxrec.models.base import Context
+from jaxrec.models.bprmf import BPRMFConfig
+from jaxrec.models.lightgcn import LightGCNConfig
+from jaxrec.models.lmmrec import CoordinationConfig, CorrespondenceConfig, LMMRecConfig
+from jaxrec.models.popularity import PopularityConfig
+from jaxrec.nn.graph import build_graph
+
+NUM_USERS, NUM_ITEMS, DIM, TEXT_DIM = 24, 18, 8, 10
+BASE = LightGCNConfig(dim=DIM, num_layers=3, init_std=0.3)
+# Weights large enough that an error in any part shows in the total.
+LMMREC = LMMRecConfig(
+    base=BASE,
+    num_prototypes=6,
+    coordination=CoordinationConfig(weight=0.5),
+    correspondence=CorrespondenceConfig(weight=2.0, momentum=0.9),
+    regularization=1e-3,
+)
+SMALL = {
+    "popularity": PopularityConfig(),
+    "bprmf": BPRMFConfig(dim=DIM, init_std=0.3),
+    "bprmf_bias": BPRMFConfig(dim=DIM, init_std=0.3, item_bias=True),
+    "lightgcn": BASE,
+    "lightgcn_dropout": dataclasses.replace(BASE, edge_dropout=0.3),
+    "lmmrec": LMMREC,
+    "lmmrec_learned": dataclasses.replace(LMMREC, text_source="learned"),
+    "lmmrec_dropout": dataclasses.replace(LMMREC, base=dataclasses.replace(BASE, edge_dropout=0.3)),
+}
+
+
+@functools.cache
+def interactions():
+    """Users and items [120]; the last user and the last item have none."""
+    rng = np.random.default_rng(0)
+    users, items = rng.integers(0, NUM_USERS - 1, 120), rng.integers(0, NUM_ITEMS - 1, 120)
+    return users.astype(np.int32), items.astype(np.int32)
+
+
+def context(mesh=None):
+    """Graph and text; two users and two items have no text, and their rows hold what nobody may read."""
+    users, items = interactions()
+    rng = np.random.default_rng(1)
+    user_mask, item_mask = np.ones(NUM_USERS, bool), np.ones(NUM_ITEMS, bool)
+    user_mask[[1, 5]] = item_mask[[0, 7]] = False
+    ctx = Context(
+        graph=build_graph(users, items, NUM_USERS, NUM_ITEMS),
+        user_text=rng.normal(size=(NUM_USERS, TEXT_DIM)).astype(np.float32),
+        item_text=rng.normal(size=(NUM_ITEMS, TEXT_DIM)).astype(np.float32),
+        user_text_mask=user_mask,
+        item_text_mask=item_mask,
+        item_counts=np.bincount(items, minlength=NUM_ITEMS).astype(np.int32),
+        mesh=mesh,
+    )
+    return jax.tree.map(jnp.asarray, ctx)
+
+
+def batch(size=16, num_real=13, seed=2):
+    """Training triples; users and items repeat, the last rows are masked."""
+    rng = np.random.default_rng(seed)
+    users, items = interactions()
+    rows = rng.choice(len(users), size, replace=False)
+    return {
+        "user_ids": jnp.asarray(users[rows]),
+        "item_ids": jnp.asarray(items[rows]),
+        "negative_item_ids": jnp.asarray(rng.integers(0, NUM_ITEMS, size), jnp.int32),
+        "mask": jnp.arange(size) < num_real,
+    }
+
+
+def mesh_of(data, model):
+    """Mesh over the first data * model simulated devices."""
+    devices = np.asarray(jax.devices()[: data * model]).reshape(data, model)
+    return Mesh(devices, ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
+
+
+def dense_adjacency():
+    """Symmetrically normalised adjacency [N, N] float64, from the interactions alone."""
+    users, items = interactions()
+    adjacency = np.zeros((NUM_USERS + NUM_ITEMS,) * 2)
+    adjacency[users, NUM_USERS + items] = adjacency[NUM_USERS + items, users] = 1.0
+    degrees = adjacency.sum(1)
+    scale = np.where(degrees > 0, 1 / np.sqrt(np.maximum(degrees, 1)), 0)
+    return scale[:, None] * adjacency * scale[None, :]
