@@ -17,7 +17,7 @@ from jaxrec.bench.synthetic import LightGCNWorkload, first_embeddings, interacti
 from jaxrec.nn.graph import Graph, build_graph, to_graphs_tuple
 from jaxrec.nn.negative_sampling import sample_negatives
 from jaxrec.nn.propagation import propagate_rows
-from jaxrec.nn.propagation_backends import Halves
+from jaxrec.nn.propagation_backends import Halves, aggregation_network
 
 TORCH_VARIANTS = {"torch sparse COO autograd": "coo", "torch CSR + symmetric Function": "csr_symmetric"}
 GRAPH_NETWORK = "jraph.GraphNetwork autodiff"
@@ -70,10 +70,7 @@ class LightGCNCase:
 
     def plain_loss(self, embeddings: jax.Array, batch: jax.Array, graph: jraph.GraphsTuple) -> jax.Array:
         """The same loss as it is written with jraph alone."""
-        network = jraph.GraphNetwork(
-            update_edge_fn=lambda edges, senders, receivers, globals_: edges * senders,
-            update_node_fn=lambda nodes, sent, received, globals_: received,
-        )
+        network = aggregation_network()
         layers = [embeddings]
         for _ in range(self.workload.num_layers):
             layers.append(network(graph._replace(nodes=layers[-1])).nodes)

@@ -18,7 +18,7 @@ def interleave(
     settings: Settings,
     *,
     warmup: int = 1,
-    per: Mapping[str, int] | None = None,
+    per: Mapping[str, float] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Times of every variant: {name: {"seconds": [...], "median": s, "min": s}}.
 

@@ -10,6 +10,7 @@ import functools
 import itertools
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class TripleBlocks:
         # A stream reads ahead into the next epoch while this one's last blocks are made.
         self._order = functools.lru_cache(maxsize=2)(self._make_order)
 
-    def iterate(self, start_step: int) -> Iterator[dict[str, np.ndarray]]:
+    def iterate(self, start_step: int) -> Iterator[dict[str, Any]]:
         """Blocks from a step on, without end; the first may start inside a block and is the shorter for it.
 
         Each is {"user_ids", "item_ids", "negative_item_ids": [K, B] int32, "mask": [K, B] bool, "first_step": int,
@@ -65,7 +66,7 @@ class TripleBlocks:
         np.random.default_rng([self._seed, _ORDER, epoch]).shuffle(order)
         return order
 
-    def _block(self, block: int) -> dict[str, np.ndarray]:
+    def _block(self, block: int) -> dict[str, Any]:
         epoch, block_of_epoch = divmod(block, self._blocks_per_epoch)
         first = block_of_epoch * self._block_steps
         num_steps = min(self._block_steps, self.steps_per_epoch - first)
@@ -103,7 +104,7 @@ class TripleBlocks:
         return np.where(num_negatives > 0, ranks + below, 0).astype(np.int32)
 
 
-def _without_first(block: dict[str, np.ndarray], skipped: int) -> dict[str, np.ndarray]:
+def _without_first(block: dict[str, Any], skipped: int) -> dict[str, Any]:
     """The block from its `skipped`-th batch on, in the same shape, its masked end made of copies of the last batch."""
     if not skipped:
         return block

@@ -7,6 +7,7 @@ that of the levels (logarithmic in the largest degree), and the order of every s
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -80,7 +81,7 @@ def chunked_product(rows: ChunkedRows, table: jax.Array) -> jax.Array:
 
 def slot_weights(rows: ChunkedRows, weights: jax.Array) -> ChunkedRows:
     """The rows with a weight for each edge; weights: [E] float32 in row order."""
-    return rows.replace(weights=jnp.append(weights, jnp.zeros(1, weights.dtype))[rows.edges])
+    return dataclasses.replace(rows, weights=jnp.append(weights, jnp.zeros(1, weights.dtype))[rows.edges])
 
 
 def _with_zero_row(table: jax.Array) -> jax.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
 import flax.struct
@@ -132,7 +133,8 @@ def edge_dropout(graph: Graph, rng: jax.Array, rate: float | jax.Array) -> Graph
     if graph.user_chunks is not None and graph.item_chunks is not None:
         chunks["user_chunks"] = slot_weights(graph.user_chunks, by_user)
         chunks["item_chunks"] = slot_weights(graph.item_chunks, by_item)
-    return graph.replace(user_values=graph.user_values * by_user, item_values=graph.item_values * by_item, **chunks)
+    values = {"user_values": graph.user_values * by_user, "item_values": graph.item_values * by_item}
+    return dataclasses.replace(graph, **values, **chunks)
 
 
 def to_graphs_tuple(graph: Graph, nodes: jax.Array | None = None) -> jraph.GraphsTuple:

@@ -8,7 +8,8 @@ a diagonal T, the identity where A is symmetric) and nothing but the graph is ke
 from __future__ import annotations
 
 import functools
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -120,7 +121,7 @@ def _rescale(nodes: Halves, graph: Graph, *, inverse: bool = False) -> Halves:
     return nodes[0] * scale[: graph.num_users], nodes[1] * scale[graph.num_users :]
 
 
-def _over_features(function, mesh: Mesh | None, specs: tuple, out: PartitionSpec | tuple):
+def _over_features(function, mesh: Mesh | None, specs: tuple, out: Any) -> Callable[..., Any]:
     """The function run on each device's own features; the graph and all else are whole on every device."""
     if mesh is None:
         return function

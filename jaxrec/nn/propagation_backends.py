@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.experimental import sparse
@@ -50,11 +53,18 @@ def _ell(graph: Graph, nodes: Halves) -> Halves:
 
 def _jraph(graph: Graph, nodes: Halves) -> Halves:
     """The plain form as jraph writes it, differentiated by JAX: the reference of the others."""
+    result = aggregation_network()(to_graphs_tuple(graph, jnp.concatenate(nodes))).nodes
+    return result[: graph.num_users], result[graph.num_users :]
+
+
+def aggregation_network() -> Callable[[Any], Any]:
+    """jraph.GraphNetwork that sums, at each node, the senders' rows times the edges [2E, 1]."""
     import jraph
 
-    network = jraph.GraphNetwork(
-        update_edge_fn=lambda edges, senders, receivers, globals_: edges * senders,
-        update_node_fn=lambda nodes, sent, received, globals_: received,
-    )
-    result = network(to_graphs_tuple(graph, jnp.concatenate(nodes))).nodes
-    return result[: graph.num_users], result[graph.num_users :]
+    def message(edges: Any, senders: Any, receivers: Any, globals_: Any) -> Any:
+        return edges * senders
+
+    def receive(nodes: Any, sent: Any, received: Any, globals_: Any) -> Any:
+        return received
+
+    return jraph.GraphNetwork(update_edge_fn=message, update_node_fn=receive)
