@@ -18,6 +18,7 @@ from jax import lax
 from jaxrec.data.batch import Batch
 from jaxrec.models.base import Context, Model
 from jaxrec.nn.negative_sampling import sample_negatives
+from jaxrec.nn.permutation import permute_indices
 from jaxrec.train.state import TrainState
 
 # Streams of randomness, apart from each other and from the initialisation (jax.random.key(seed) itself).
@@ -105,7 +106,8 @@ def make_device_loop(
 ) -> Callable[[TrainState, jax.Array, PairData, Context], tuple[TrainState, Progress]]:
     """Loop over pairs that live on the device: shuffled anew every epoch, negatives drawn on the device.
 
-    A call must not cross the end of an epoch: the order is drawn once per call, from (seed, epoch).
+    The order of an epoch is a function of (seed, epoch, position), so no permutation is sorted or kept, and a call may
+    begin and end anywhere.
     """
     update = make_update(model, optimizer, seed)
 
@@ -115,20 +117,20 @@ def make_device_loop(
         per_epoch = steps_per_epoch(num_pairs, batch_size)
         key = jax.random.key(seed)
         first_step = state.step
-        epoch, within = first_step // per_epoch, first_step % per_epoch
-        order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, _ORDER), epoch), num_pairs)
-        order = jnp.pad(order, (0, per_epoch * batch_size - num_pairs))
 
         def batch_at(index: jax.Array) -> Batch:
-            start = (within + index) * batch_size
-            pairs = lax.dynamic_slice(order, (start,), (batch_size,))
+            step = first_step + index
+            epoch, within = step // per_epoch, step % per_epoch
+            positions = within * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
+            order_rng = jax.random.fold_in(jax.random.fold_in(key, _ORDER), epoch)
+            pairs = permute_indices(order_rng, jnp.minimum(positions, num_pairs - 1), num_pairs)
             users = data.user_ids[pairs]
-            rng = jax.random.fold_in(jax.random.fold_in(key, _NEGATIVES), first_step + index)
+            rng = jax.random.fold_in(jax.random.fold_in(key, _NEGATIVES), step)
             return {
                 "user_ids": users,
                 "item_ids": data.item_ids[pairs],
                 "negative_item_ids": sample_negatives(rng, users, data.indptr, data.items, num_items),
-                "mask": start + jnp.arange(batch_size) < num_pairs,
+                "mask": positions < num_pairs,
             }
 
         return _run(update, state, num_steps, batch_at, ctx)

@@ -162,7 +162,7 @@ def test_early_stopping_keeps_the_best_step_and_the_last(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_with_step_part_and_last_good_checkpoint(tmp_path):
     with pytest.raises(UserError, match=r"step 9: .*bpr = nan.*checkpoints/8"):
-        make(tmp_path / "run", model=TinyModel(explode_at=9)).run()
+        make(tmp_path / "run", model=TinyModel(explode_at=9), scores=[1.0, 2.0]).run()
     assert Checkpoints(tmp_path / "run" / "checkpoints").steps()[-1] == 8
 
 
