@@ -54,8 +54,9 @@ def test_loss_and_gradient_equal_those_of_a_dense_matrix(combine):
         squares = sum((table[ids] ** 2).sum() for ids in (user, positive, negative))
         return -jnp.log(jax.nn.sigmoid(-difference)).mean() + 0.1 * 0.5 * squares / 13
 
-    expected, by_table = jax.value_and_grad(dense)(params["nodes"]["embedding"])
-    actual, gradient = jax.value_and_grad(lambda p: model.loss(p, {}, rows, context(), RNG).total)(params)
+    expected, by_table = jax.jit(jax.value_and_grad(dense))(params["nodes"]["embedding"])
+    objective = jax.jit(jax.value_and_grad(lambda p, ctx: model.loss(p, {}, rows, ctx, RNG).total))
+    actual, gradient = objective(params, context())
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
     np.testing.assert_allclose(gradient["nodes"]["embedding"], by_table, atol=1e-6)
 
@@ -65,8 +66,10 @@ def test_edge_dropout_follows_the_step_and_leaves_evaluation_alone():
     model, plain = LightGCN(config, NUM_USERS, NUM_ITEMS), LightGCN(BASE, NUM_USERS, NUM_ITEMS)
     params, _ = model.init(jax.random.key(0), context())
 
+    compiled = jax.jit(model.loss)
+
     def losses(seed):
-        return model.loss(params, {}, batch(), context(), jax.random.key(seed)).parts["bpr"]
+        return compiled(params, {}, batch(), context(), jax.random.key(seed)).parts["bpr"]
 
     assert losses(1) == losses(1)
     assert losses(1) != losses(2)
@@ -79,7 +82,7 @@ def test_matrix_factorisation_is_bpr_over_two_tables(bias):
     params, _ = model.init(jax.random.key(0), context())
     if bias:
         params["item_bias"] = jnp.linspace(-1, 1, NUM_ITEMS)
-    output = model.loss(params, {}, rows, context(), RNG)
+    output = jax.jit(model.loss)(params, {}, rows, context(), RNG)
     users, items = (np.asarray(params[name]["embedding"], np.float64) for name in ("users", "items"))
     offsets = np.linspace(-1, 1, NUM_ITEMS) * bias
     terms, squares = [], 0.0

@@ -149,22 +149,22 @@ def test_moving_the_teacher_first_equals_moving_it_after_the_optimiser():
 def test_literal_total_differs_by_the_base_loss():
     """Eq. 10 as printed has no recommendation loss: with it, the total differs by exactly that."""
     model, ctx, params, extra = started(LMMREC)
-    output = model.loss(params, extra, batch(), ctx, RNG)
-    base = model.base.loss(params["base"], {}, batch(), ctx, RNG)
+    output = jax.jit(model.loss)(params, extra, batch(), ctx, RNG)
+    base = jax.jit(model.base.loss)(params["base"], {}, batch(), ctx, RNG)
     literal = output.parts["coordination"] + output.parts["correspondence"] + output.parts["norm"]
     np.testing.assert_allclose(output.total - literal, base.total, rtol=1e-5)
 
 
 def test_a_part_of_weight_zero_is_left_out_and_the_rest_stays():
     model, ctx, params, extra = started(LMMREC)
-    whole = model.loss(params, extra, batch(), ctx, RNG).parts
+    whole = jax.jit(model.loss)(params, extra, batch(), ctx, RNG).parts
     without = dataclasses.replace(LMMREC, coordination=CoordinationConfig(weight=0))
-    parts = LMMRec(without, NUM_USERS, NUM_ITEMS).loss(params, extra, batch(), ctx, RNG).parts
+    parts = jax.jit(LMMRec(without, NUM_USERS, NUM_ITEMS).loss)(params, extra, batch(), ctx, RNG).parts
     assert set(whole) - set(parts) == {"coordination"}
     without = dataclasses.replace(LMMREC, correspondence=CorrespondenceConfig(weight=0))
     small = LMMRec(without, NUM_USERS, NUM_ITEMS)
     assert small.init(jax.random.key(0), ctx)[1] == {}
-    output = small.loss(params, {}, batch(), ctx, RNG)
+    output = jax.jit(small.loss)(params, {}, batch(), ctx, RNG)
     assert output.extra == {}
     assert set(whole) - set(output.parts) == {"correspondence"}
     np.testing.assert_allclose(output.parts["coordination"], whole["coordination"], rtol=1e-6)
@@ -183,7 +183,7 @@ def test_rows_without_text_reach_neither_alignment_loss():
         objective(params, changed),
     )
     nobody = ctx.replace(user_text_mask=jnp.zeros(NUM_USERS, bool), item_text_mask=jnp.zeros(NUM_ITEMS, bool))
-    parts = model.loss(params, extra, rows, nobody, RNG).parts
+    parts = jax.jit(model.loss)(params, extra, rows, nobody, RNG).parts
     assert parts["coordination"] == 0
     assert parts["correspondence"] == 0
 
@@ -244,4 +244,4 @@ def test_what_is_read_follows_the_text_source():
     bare = context().replace(user_text=None, item_text=None, user_text_mask=None, item_text_mask=None)
     params, extra = model.init(jax.random.key(0), bare)
     assert params["text"]["embedding"].shape == (NUM_USERS + NUM_ITEMS, LMMREC.dim)
-    assert jnp.isfinite(model.loss(params, extra, batch(), bare, RNG).total)
+    assert jnp.isfinite(jax.jit(model.loss)(params, extra, batch(), bare, RNG).total)
