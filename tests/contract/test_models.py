@@ -95,7 +95,7 @@ def test_masked_rows_change_nothing(name):
         assert_close((total, output.parts, gradient), (expected[0][0], expected[0][1].parts, expected[1]), 1e-6)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(CONFIGS))
 def test_compiled_equals_eager_and_repeats_itself(name):
     model, ctx, params, extra = started(name)
     arguments = (params, extra, batch(), ctx, jax.random.key(1))
