@@ -99,8 +99,7 @@ class LMMRecConfig:
             "correspondence.momentum": (lambda value: 0 <= value <= 1, "from 0 to 1"),
         }
         for field, (holds, allowed) in rules.items():
-            found = operator.attrgetter(field)(self)
-            if not holds(found):
+            if not holds(found := operator.attrgetter(field)(self)):
                 raise UserError(f"model.{field}: found {found}, allowed: {allowed}")
 
 
@@ -199,7 +198,7 @@ class LMMRec:
             """Mean over the real rows of a set; this device's share of it."""
             return jnp.where(row_mask[s], values, 0.0).sum() / jnp.maximum(mask[s].sum(), 1)
 
-        parts = {}
+        parts: _Parts = {}
         if config.coordination.weight > 0:
             # Eq. 8: users, active (positive) and passive (negative) items; each node's graph view against all texts.
             temperature = config.coordination.temperature
