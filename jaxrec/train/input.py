@@ -76,7 +76,8 @@ class DeviceInput:
     def compile(self, model, optimizer, seed, state, ctx, state_shardings, place) -> Call:
         """See TrainingInput."""
         data = place(PairData(*self._pairs, *self._positives))
-        run = make_device_loop(model, optimizer, self._batch_size, seed)
+        max_degree = int(np.diff(self._positives[0]).max())
+        run = make_device_loop(model, optimizer, self._batch_size, seed, max_degree)
         jitted = jax.jit(run, donate_argnums=0, out_shardings=(state_shardings, None))
         compiled = jitted.lower(state, _num_steps(1, place), data, ctx).compile()
         return lambda state, steps: compiled(state, _num_steps(steps, place), data, ctx)

@@ -102,12 +102,12 @@ def _run(
 
 
 def make_device_loop(
-    model: Model, optimizer: optax.GradientTransformation, batch_size: int, seed: int
+    model: Model, optimizer: optax.GradientTransformation, batch_size: int, seed: int, max_degree: int | None = None
 ) -> Callable[[TrainState, jax.Array, PairData, Context], tuple[TrainState, Progress]]:
     """Loop over pairs that live on the device: shuffled anew every epoch, negatives drawn on the device.
 
     The order of an epoch is a function of (seed, epoch, position), so no permutation is sorted or kept, and a call may
-    begin and end anywhere.
+    begin and end anywhere. max_degree: no user has more positives; it shortens the search for negatives.
     """
     update = make_update(model, optimizer, seed)
 
@@ -129,7 +129,9 @@ def make_device_loop(
             return {
                 "user_ids": users,
                 "item_ids": data.item_ids[pairs],
-                "negative_item_ids": sample_negatives(rng, users, data.indptr, data.items, num_items),
+                "negative_item_ids": sample_negatives(
+                    rng, users, data.indptr, data.items, num_items, max_degree=max_degree
+                ),
                 "mask": positions < num_pairs,
             }
 
