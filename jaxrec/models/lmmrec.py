@@ -198,7 +198,7 @@ class LMMRec:
             """Mean over the real rows of a set; this device's share of it."""
             return jnp.where(row_mask[s], values, 0.0).sum() / jnp.maximum(mask[s].sum(), 1)
 
-        parts: _Parts = {}
+        parts = {}
         if config.coordination.weight > 0:
             # Eq. 8: users, active (positive) and passive (negative) items; each node's graph view against all texts.
             temperature = config.coordination.temperature
