@@ -25,5 +25,7 @@ def express(embeddings: jax.Array, bank: jax.Array) -> jax.Array:
     embeddings: [..., D]; bank: [P, D]. pi = softmax(x Z^T), p = pi Z: [..., D]. The paper's "entropy of z" is read
     as the conditional distribution of z; dot product, temperature 1.
     """
-    weights = jax.nn.softmax(jnp.einsum("...d,pd->...p", embeddings, bank, precision="highest"), axis=-1)  # Eq. 6
-    return jnp.einsum("...p,pd->...d", weights, bank, precision="highest")  # Eq. 5
+    # Flat rows: a gradient that sums over several leading axes is twice as slow on a CPU.
+    rows = embeddings.reshape(-1, embeddings.shape[-1])
+    weights = jax.nn.softmax(jnp.einsum("rd,pd->rp", rows, bank, precision="highest"), axis=-1)  # Eq. 6
+    return jnp.einsum("rp,pd->rd", weights, bank, precision="highest").reshape(embeddings.shape)  # Eq. 5
