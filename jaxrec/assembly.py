@@ -91,16 +91,15 @@ def make_context(
     graph = None
     if experiment.model.needs_graph:
         graph = build_graph(train.user_ids, train.item_ids, dataset.num_users, dataset.num_items)
-    texts: dict[str, Any] = {}
+    columns: dict[str, Any] = {"item_counts": np.bincount(train.item_ids, minlength=dataset.num_items).astype(np.int32)}
     if text is not None and experiment.model.needs_text:
-        texts = {
+        columns |= {
             "user_text": text.user,
             "item_text": text.item,
             "user_text_mask": text.user_mask,
             "item_text_mask": text.item_mask,
         }
-    counts = np.bincount(train.item_ids, minlength=dataset.num_items).astype(np.int32)
-    return replicate(Context(graph=graph, item_counts=counts, mesh=mesh, **texts), mesh)
+    return replicate(Context(graph=graph, mesh=mesh, **columns), mesh)
 
 
 def load_run(folder: pathlib.Path, notice: Callable[[str], None] = lambda _: None) -> LoadedRun:

@@ -195,7 +195,7 @@ def test_bad_manifests(tmp_path, vectors, change, words):
         ("item.csv", "1,2"),
     ):
         (tmp_path / name).write_text(text)
-    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n1\n2\n3\n")
+    (tmp_path / "latin.txt").write_bytes(b"na\xefve\n1\n2\n3\n")
     manifest = {"schema": 1, "model": "m", "dim": 5, "item": "item.npy"} | change
     manifest = {key: value for key, value in manifest.items() if value is not None}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
