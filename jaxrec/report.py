@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import shlex
 from typing import Any
 
 from rich import box
@@ -79,8 +80,10 @@ def print_result(console: Console, result: dict[str, Any], folder: pathlib.Path)
     )
     if result["dataset"]["source"] == "sample":
         print_sample_banner(console)
-    console.print(f"run      {folder}", soft_wrap=True, markup=False)
-    console.print(
-        f"next     python -m jaxrec.recommend --run {folder} --user RAW_ID -k 10", soft_wrap=True, markup=False
-    )
-    console.print(f"         python -m jaxrec.compare {folder} OTHER_RUN", soft_wrap=True, markup=False)
+    run, user = shlex.quote(str(folder)), shlex.quote(result["example_user"])
+    for line in (
+        f"run      {folder}",
+        f"next     python -m jaxrec.recommend --run {run} --user {user} -k 10",
+        f"         python -m jaxrec.compare {run} OTHER_RUN",
+    ):
+        console.print(line, soft_wrap=True, markup=False)

@@ -36,6 +36,7 @@ def make_result(assembly: Assembly, trained: TrainResult, valid: Evaluation, tes
             "sha256": dataset.sha256,
         },
         "text": None if assembly.text is None else {"source": assembly.text.source, "sha256": assembly.text.sha256},
+        "example_user": str(dataset.users.decode(test.user_ids[:1])[0]),
         "monitor": experiment.train.monitor,
         "main": "full",
         "protocols": {
