@@ -64,6 +64,7 @@ def execute(assembly: Any, folder: pathlib.Path, console: Console, notice: Any) 
 
     experiment, dataset = assembly.experiment, assembly.dataset
     write_environment(folder, describe_devices(assembly.mesh))
+    write_json(folder / "data.json", dataset.provenance)
     valid = FullRanking(dataset, "valid", experiment.eval, assembly.mesh)
     if experiment.model.trains:
         trainer = make_trainer(assembly, folder, valid, console, notice)

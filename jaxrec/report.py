@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from jaxrec.assembly import Assembly
+from jaxrec.data.leakage import leakage_sentences
 from jaxrec.result import describe_split
 
 _SAMPLE = (
@@ -30,6 +31,7 @@ def print_banner(console: Console, assembly: Assembly, folder: pathlib.Path) -> 
         f"config   {experiment.name} ({assembly.hash}), seed {experiment.seed}",
         f"model    {experiment.model.name}",
         f"data     {dataset.name if dataset.source == 'path' else 'built-in sample'}: {describe_split(dataset)}",
+        *(f"leakage  {sentence}" for sentence in leakage_sentences(dataset.provenance["leakage"])),
         f"text     {describe_text(assembly)}",
         f"devices  {assembly.devices_line}",
         f"folder   {folder}",

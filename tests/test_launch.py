@@ -65,7 +65,8 @@ def test_a_run_on_the_sample_says_so_and_leaves_a_whole_run_folder(tmp_path, cap
     assert protocol["reference"].keys() == {"random", "popularity"}
     assert {"recall@5", "hit@10", "ndcg@20", "precision@5", "mrr@10", "map@20"} <= protocol["test"].keys()
     assert {path.name for path in folder.iterdir()} >= {
-        "config.json", "env.json", "metrics.jsonl", "result.json", "checkpoints", "topk.npz", "per_user.npz",
+        "config.json", "data.json", "env.json", "metrics.jsonl", "result.json", "checkpoints", "topk.npz",
+        "per_user.npz",
     }  # fmt: skip
     with np.load(folder / "per_user.npz") as saved:
         assert saved["test/ndcg@10"].mean() == pytest.approx(protocol["test"]["ndcg@10"])

@@ -8,6 +8,7 @@ last two and the best.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import pathlib
 import shutil
@@ -20,6 +21,7 @@ import orbax.checkpoint as ocp
 from jaxrec.errors import UserError
 
 SCHEMA = 1
+_MARGIN = 2**20  # bytes for what lies beside the arrays
 
 
 class DamagedCheckpointError(Exception):
@@ -56,6 +58,7 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
+                self._require_space(state)
                 with ocp.StandardCheckpointer() as checkpointer:
                     checkpointer.save(partial / "state", state)
                     checkpointer.wait_until_finished()
@@ -63,6 +66,7 @@ class Checkpoints:
                 (partial / "files.json").write_text(json.dumps(_checksums(partial)))
                 partial.rename(target)
             except OSError as error:
+                shutil.rmtree(partial, ignore_errors=True)
                 raise UserError(f"{self.folder}: cannot write a checkpoint: {error.strerror or error}") from error
         kept = {*self.steps()[-2:], step, best_step}
         for old in self.steps():
@@ -70,6 +74,15 @@ class Checkpoints:
                 shutil.rmtree(self.folder / str(old), ignore_errors=True)
         for leftover in self.folder.glob("*.partial"):  # of a process that was killed while it saved
             shutil.rmtree(leftover, ignore_errors=True)
+
+    def _require_space(self, state: Any) -> None:
+        """Refuse to begin what the disk cannot hold: Orbax would fail half way, in threads of its own."""
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _MARGIN
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise OSError(
+                errno.ENOSPC, f"the disk is full: {needed / 2**20:.1f} MiB needed, {free / 2**20:.1f} MiB free"
+            )
 
     def restore_latest(self, abstract: Any) -> Restored | None:
         """Newest checkpoint that is whole, or None where there is none.

@@ -151,6 +151,18 @@ def test_all_checkpoints_damaged_is_an_error_and_not_a_new_start(tmp_path):
         make(tmp_path / "run", epochs=3).run()
 
 
+def test_a_full_disk_is_told_and_leaves_the_checkpoints_that_are_there(tmp_path, monkeypatch):
+    import collections
+    import shutil
+
+    make(tmp_path / "run", epochs=1).run()
+    usage = collections.namedtuple("usage", "total used free")(10**9, 10**9, 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(UserError, match="cannot write a checkpoint: the disk is full"):
+        make(tmp_path / "run", epochs=3, scores=[1.0, 2.0]).run()
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["4"]
+
+
 def test_early_stopping_keeps_the_best_step_and_the_last(tmp_path):
     result = make(tmp_path / "run", patience=2, scores=[1.0, 3.0, 2.0, 3.0, 9.0, 9.0]).run()
     assert result.steps == 16  # two evaluations without gain after the second
