@@ -17,7 +17,7 @@ import optax
 
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Model
-from jaxrec.train.checkpoint import Checkpoints
+from jaxrec.train.checkpoint import Checkpoints, DamagedCheckpointError
 from jaxrec.train.config import TrainConfig
 from jaxrec.train.display import TrainingDisplay
 from jaxrec.train.early_stopping import EarlyStopping
@@ -79,7 +79,10 @@ class Trainer:
     def restore(self, step: int | None = None) -> TrainState | None:
         """State of the newest whole checkpoint (or of one step) on this run's devices; None where there is none."""
         if step is not None:
-            return self.checkpoints.restore(step, self._abstract).state
+            try:
+                return self.checkpoints.restore(step, self._abstract).state
+            except DamagedCheckpointError as error:
+                raise UserError(f"{self.checkpoints.folder}: the best one is lost: {error}") from error
         restored = self.checkpoints.restore_latest(self._abstract)
         if restored is None:
             return None

@@ -151,6 +151,14 @@ def test_all_checkpoints_damaged_is_an_error_and_not_a_new_start(tmp_path):
         make(tmp_path / "run", epochs=3).run()
 
 
+def test_a_damaged_best_checkpoint_is_told_in_one_line(tmp_path):
+    scores = [3.0, 1.0, 1.0, 1.0, 1.0]
+    make(tmp_path / "run", epochs=5, scores=scores).run()
+    (tmp_path / "run" / "checkpoints" / "4" / "meta.json").unlink()
+    with pytest.raises(UserError, match=r"the best one is lost: checkpoint 4: meta\.json is missing"):
+        make(tmp_path / "run", epochs=5).run()
+
+
 def test_a_full_disk_is_told_and_leaves_the_checkpoints_that_are_there(tmp_path, monkeypatch):
     import collections
     import shutil
