@@ -74,12 +74,13 @@ def print_result(console: Console, result: dict[str, Any], folder: pathlib.Path)
             table.add_row(f"{metric}@{k}", *(f"{values[f'{metric}@{k}']:.4f}" for values in columns.values()))
     console.print(table)
     seconds = result["seconds"]
-    console.print(
+    trained = (
         f"best step {result['best_step']:,} of {result['steps']:,} by validation {result['monitor']}; "
-        f"{seconds['train']:.0f} s training, {seconds['eval']:.0f} s evaluation, {seconds['compile']:.1f} s compiling; "
-        f"{result['examples_per_second']:,.0f} examples/s",
-        soft_wrap=True,
+        f"{seconds['train']:.0f} s training at {result['examples_per_second']:,.0f} examples/s, "
+        if result["steps"]
+        else "nothing to train; "
     )
+    console.print(f"{trained}{seconds['eval']:.0f} s evaluation, {seconds['compile']:.1f} s compiling", soft_wrap=True)
     if result["dataset"]["source"] == "sample":
         print_sample_banner(console)
     run, user = shlex.quote(str(folder)), shlex.quote(result["example_user"])
