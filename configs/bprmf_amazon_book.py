@@ -4,8 +4,8 @@ Paper: BPR (Rendle et al., UAI 2009); settings of the library MMRec.
 Data: 11,000 users, 9,332 items, 120,464 / 40,290 / 40,106 interactions, divided 3:1:1 by its authors.
 Command: python -m jaxrec.launch --config configs/bprmf_amazon_book.py --data.path DIR
 Hardware: two CPU cores.
-Wall time: to be measured.
-Result: to be measured.
+Wall time: not measured yet.
+Result: not measured yet.
 Deviations: model.dim is 32, as in configs/lightgcn_amazon_book.py; training, regularisation and first embeddings are
 also those of that config, so that the graph is the only difference.
 """

@@ -5,8 +5,8 @@ of its own in Table I.
 Data: 11,000 users, 9,332 items, 120,464 / 40,290 / 40,106 interactions, divided 3:1:1 by its authors.
 Command: python -m jaxrec.launch --config configs/lightgcn_amazon_book.py --data.path DIR
 Hardware: two CPU cores.
-Wall time: to be measured.
-Result: to be measured (test recall@10 and ndcg@10; a plain prototype of ours reached 0.0923 and 0.0719).
+Wall time: 4 min 16 s.
+Result: test recall@10 0.0914, ndcg@10 0.0711 (seed 0); validation still rises slowly at the last epoch.
 Deviations: model.dim is 32 as in LMMRec, not 64, so that the two stand side by side; train.epochs is 300, since
 early stopping on the validation part ends a run long before the 1,000 epochs of the paper.
 """

@@ -6,8 +6,10 @@ together hold 209,732 interactions, which --data.pool joins and splits 3:1:1 ane
 Command: python -m jaxrec.launch --config configs/lmmrec_steam.py
          python -m jaxrec.launch --config configs/lmmrec_steam.py --data.path DIR --data.pool
 Hardware: two CPU cores.
-Wall time: to be measured, on the sample and on Steam.
-Result: to be measured.
+Wall time: 52 s on the sample; 5 min 29 s on Steam, with other work on the same cores.
+Result: on the sample test ndcg@10 0.1054, popularity 0.0450, random 0.0125; on Steam without text (w/o TM) recall@10
+0.0600, ndcg@10 0.0356, popularity 0.0560 and 0.0335. Seed 0. On Steam validation is best after 12 epochs: at this
+learning rate the model overfits soon, and it is barely above popularity.
 Deviations: model.base is LightGCN instead of WeightedGCL or PolyCF; text is TF-IDF instead of an LLM's motivations;
 where there is none, model.text_source "auto" learns a vector in its place (the paper's w/o TM) and the banner says
 so. The paper gives d, batch, learning rate, optimiser and split; docs/settings.md says where the rest is from.

@@ -4,8 +4,8 @@ Paper: none; every result carries the row `popularity`. As a run of its own it c
 Data: 11,000 users, 9,332 items, 120,464 / 40,290 / 40,106 interactions, divided 3:1:1 by its authors.
 Command: python -m jaxrec.launch --config configs/popularity_amazon_book.py --data.path DIR
 Hardware: two CPU cores.
-Wall time: to be measured.
-Result: to be measured.
+Wall time: a few seconds.
+Result: test recall@10 0.0179, ndcg@10 0.0138.
 Deviations: none; there is nothing to train.
 """
 
