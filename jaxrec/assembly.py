@@ -13,7 +13,7 @@ import numpy as np
 from jaxrec import config as configuration
 from jaxrec.config import Experiment
 from jaxrec.data.dataset import Dataset
-from jaxrec.data.prepared import load_dataset
+from jaxrec.data.prepared import find_source, load_dataset
 from jaxrec.data.text import TextFeatures, load_text, require_text
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Model
@@ -21,6 +21,7 @@ from jaxrec.models.registry import build_model
 from jaxrec.nn.graph import build_graph
 from jaxrec.run_folder import read_json
 from jaxrec.train.checkpoint import Checkpoints, DamagedCheckpointError
+from jaxrec.train.config import DevicesConfig
 from jaxrec.train.mesh import describe_devices, device_count, make_mesh, replicate
 from jaxrec.train.optimizer import make_optimizer
 from jaxrec.train.state import abstract_state
@@ -61,8 +62,9 @@ class LoadedRun:
 def absolute_paths(experiment: Experiment[Any]) -> Experiment[Any]:
     """The experiment with its paths made absolute, so that its run can be rebuilt from any folder."""
     data, text = experiment.data, experiment.text
-    if data.path is not None:
-        data = dataclasses.replace(data, path=str(pathlib.Path(data.path).expanduser().absolute()))
+    source = find_source(data)  # data.path, or what JAXREC_DATA names today
+    if source is not None:
+        data = dataclasses.replace(data, path=str(source))
     if text.path is not None:
         text = dataclasses.replace(text, path=str(pathlib.Path(text.path).expanduser().absolute()))
     return dataclasses.replace(experiment, data=data, text=text)
@@ -111,12 +113,16 @@ def load_run(folder: pathlib.Path, notice: Callable[[str], None] = lambda _: Non
         raise UserError(f"{result_path}: not found, so the run has not finished; start it again to resume it")
     result = read_json(result_path)
     recorded = read_json(folder / "config.json")
-    experiment = configuration.from_json(recorded["experiment"])
-    assembly = assemble(experiment, notice)
+    experiment = configuration.from_json(recorded.get("experiment", {}))
+    # Whatever devices trained it: the scores do not depend on them.
+    assembly = assemble(dataclasses.replace(experiment, devices=DevicesConfig(count=1)), notice)
     if assembly.dataset.sha256 != result["dataset"]["sha256"]:
         raise UserError(
             f"{folder}: the data at {experiment.data.path or 'the sample'} is no longer what the run was trained on"
         )
+    text = None if assembly.text is None else assembly.text.sha256
+    if text != (result["text"] or {}).get("sha256"):
+        raise UserError(f"{folder}: the text features are no longer those that the run was trained on")
     params = restore_params(assembly, folder, result["best_step"])
     return LoadedRun(assembly.experiment, assembly.dataset, assembly.model, params, assembly.ctx, result)
 

@@ -42,8 +42,14 @@ def print_banner(console: Console, assembly: Assembly, folder: pathlib.Path) -> 
 
 def describe_text(assembly: Assembly) -> str:
     """Which text the model reads, if any."""
-    if assembly.text is not None:
-        return f"{assembly.text.source}, {assembly.text.item.shape[1]} wide"
+    text = assembly.text
+    if text is not None:
+        unchecked = "user" in text.manifest and "dataset_sha256" not in text.manifest
+        warning = "; its user texts name no dataset_sha256, so they may know of test items" if unchecked else ""
+        return (
+            f"{text.source}, {text.item.shape[1]} wide, of {int(text.item_mask.sum()):,} items and "
+            f"{int(text.user_mask.sum()):,} users{warning}"
+        )
     if getattr(assembly.experiment.model, "text_source", None) == "learned":
         return "none; learned vectors stand in its place (the paper's w/o TM)"
     return "not read by this model"

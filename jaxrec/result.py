@@ -35,7 +35,14 @@ def make_result(assembly: Assembly, trained: TrainResult, valid: Evaluation, tes
             "num_unseen_items": dataset.num_unseen_items,
             "sha256": dataset.sha256,
         },
-        "text": None if assembly.text is None else {"source": assembly.text.source, "sha256": assembly.text.sha256},
+        "text": None
+        if assembly.text is None
+        else {
+            "source": assembly.text.source,
+            "sha256": assembly.text.sha256,
+            "num_items": int(assembly.text.item_mask.sum()),
+            "num_users": int(assembly.text.user_mask.sum()),
+        },
         "example_user": str(dataset.users.decode(test.user_ids[:1])[0]),
         "monitor": experiment.train.monitor,
         "main": "full",

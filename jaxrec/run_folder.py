@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import importlib.metadata
 import json
@@ -17,6 +18,10 @@ from jaxrec.config import Experiment, first_difference, to_json
 from jaxrec.errors import UserError
 
 SCHEMA = 1
+# What the state of a disk or its permissions can answer; any other OSError is no mistake of the user's.
+_NOT_WRITABLE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR
+)  # fmt: skip
 
 
 @contextmanager
@@ -29,7 +34,7 @@ def claim(folder: pathlib.Path, experiment: Experiment[Any], run_hash: str) -> I
     recorded_path = folder / "config.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not recorded_path.is_file() and any(path.name != ".lock" for path in folder.iterdir()):
+        if not recorded_path.is_file() and any(not _of_a_start(path) for path in folder.iterdir()):
             raise UserError(
                 f"{folder}: holds files but no config.json, so it is not a run folder; choose another --workdir"
             )
@@ -41,7 +46,14 @@ def claim(folder: pathlib.Path, experiment: Experiment[Any], run_hash: str) -> I
             _check_or_record(recorded_path, experiment, run_hash)
             yield
     except OSError as error:
+        if error.errno not in _NOT_WRITABLE:
+            raise
         raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from error
+
+
+def _of_a_start(path: pathlib.Path) -> bool:
+    """Whether a file is what a start leaves that was killed before it could record its config."""
+    return path.name in (".lock", "config.json.partial")
 
 
 def _check_or_record(path: pathlib.Path, experiment: Experiment[Any], run_hash: str) -> None:
@@ -61,11 +73,16 @@ def _check_or_record(path: pathlib.Path, experiment: Experiment[Any], run_hash: 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """A JSON object from a file of a run folder."""
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not text in UTF-8: byte {error.start}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: found {type(content).__name__}, allowed: a JSON object")
+    return content
 
 
 def write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
@@ -88,7 +105,7 @@ def versions() -> dict[str, str]:
 
 
 def write_environment(folder: pathlib.Path, devices: dict[str, Any]) -> None:
-    """env.json: where the run took place, without names of people or hosts."""
+    """env.json: versions, machine, devices and flags of a run, and the arguments as they were given."""
     content = {
         "schema": SCHEMA,
         "versions": versions(),

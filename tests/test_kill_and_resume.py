@@ -68,7 +68,7 @@ def kill_and_resume(folder, which, kills, seed, say=lambda line: None):
     done = landed = 0
     while done < kills:
         workdir = folder / f"killed-{landed}"
-        after = moments.uniform(0.2, 0.95) * seconds
+        after = moments.uniform(0.05, 0.95) * seconds
         if run(workdir, which, environment, after):  # it had ended before the kill: not a kill, begin another run
             landed += 1
             continue

@@ -217,6 +217,19 @@ def test_a_workdir_with_other_files_is_refused(capsys, tmp_path):
     assert "not a run folder" in refused(capsys, "popularity_amazon_book", "--workdir", "run")
 
 
+def test_a_start_that_was_killed_while_recording_its_config_does_not_bar_the_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json.partial").write_text('{"sch')
+    assert start("popularity_amazon_book", "--workdir", "run") == 0
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{", b"\xff\xfe"])
+def test_a_damaged_record_of_the_config_is_one_line(content, capsys, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_bytes(content)
+    assert "config.json" in refused(capsys, "popularity_amazon_book", "--workdir", "run")
+
+
 def test_a_full_disk_is_one_line(capsys, tmp_path, monkeypatch):
     def full(self, *_args, **_kwargs):
         raise OSError(28, "No space left on device", str(self))

@@ -63,7 +63,7 @@ def _require(holds: bool, field: str, found: object, allowed: str) -> None:
 
 
 def _needs_text(experiment: Experiment[Any]) -> str:
-    choices = "--text.path DIR, or item_text.jsonl beside the data"
+    choices = "--text.path DIR, or item_text.jsonl in the folder that data.path names"
     if hasattr(experiment.model, "text_source"):
         choices += ", or --model.text-source learned (no text)"
     return f"model {experiment.model.name} needs text; allowed: {choices}"

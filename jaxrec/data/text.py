@@ -56,7 +56,7 @@ def load_text(config: TextConfig, dataset: Dataset) -> TextFeatures | None:
         if config.source == "tfidf":
             raise UserError(
                 f'text.source: "tfidf", but data set {dataset.name} has no item text; '
-                "allowed: --text.path DIR, an item_text.jsonl beside the data, or --model.text-source learned"
+                "allowed: --text.path DIR, an item_text.jsonl in the data folder, or --model.text-source learned"
             )
         return None
     return _tfidf(config, dataset, texts)
@@ -70,7 +70,7 @@ def require_text(features: TextFeatures | None, model_name: str) -> TextFeatures
     if features is None:
         raise UserError(
             f"model {model_name} needs text features and found none; give --text.path DIR, or put item_text.jsonl "
-            "beside the data (--text.source tfidf)"
+            "into the folder that data.path names (--text.source tfidf)"
         )
     return features
 

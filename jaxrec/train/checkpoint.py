@@ -68,12 +68,20 @@ class Checkpoints:
             except OSError as error:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise UserError(f"{self.folder}: cannot write a checkpoint: {error.strerror or error}") from error
-        kept = {*self.steps()[-2:], step, best_step}
+        last = {*self.steps()[-2:], step}
+        # The best that each of the last two knows of: the newest may turn out damaged.
+        kept = last | {best_step} | {self._best_step_of(kept_step) for kept_step in last}
         for old in self.steps():
             if old not in kept:
                 shutil.rmtree(self.folder / str(old), ignore_errors=True)
         for leftover in self.folder.glob("*.partial"):  # of a process that was killed while it saved
             shutil.rmtree(leftover, ignore_errors=True)
+
+    def _best_step_of(self, step: int) -> int | None:
+        try:
+            return json.loads((self.folder / str(step) / "meta.json").read_text())["stopping"]["best_step"]
+        except (OSError, ValueError, KeyError):  # damaged; restoring will say so
+            return None
 
     def _require_space(self, state: Any) -> None:
         """Refuse to begin what the disk cannot hold: Orbax would fail half way, in threads of its own."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -30,6 +31,7 @@ from jaxrec.train.step import Progress
 
 # A call should end soon enough for a signal to be heard and a bar to move.
 _SECONDS_PER_CALL = 2.0
+_REMEDY = "a lower train.optimizer.learning-rate or train.optimizer.clip-norm usually helps"
 
 
 class Evaluate(Protocol):
@@ -113,8 +115,8 @@ class Trainer:
         with StopRequests() as stop, self.display:
             while step < total and not self._stopping.should_stop:
                 steps = min(per_epoch - step % per_epoch, self.config.log_every - step % self.config.log_every)
-                if seconds_per_step:
-                    steps = max(1, min(steps, int(_SECONDS_PER_CALL / seconds_per_step)))
+                # The first call is one step: nobody knows yet how long one takes.
+                steps = max(1, min(steps, int(_SECONDS_PER_CALL / seconds_per_step))) if seconds_per_step else 1
                 started = time.monotonic()
                 state, progress = call(state, steps)
                 progress = jax.device_get(progress)
@@ -172,6 +174,7 @@ class Trainer:
 
     def _evaluate(self, state: TrainState, step: int, log: MetricsLog) -> bool:
         """Validate, and save when this is the best step so far; whether it was saved."""
+        self._require_finite(state, step)
         started = time.monotonic()
         metrics = self.evaluate(state.params)
         self._seconds["eval"] += time.monotonic() - started
@@ -196,6 +199,7 @@ class Trainer:
         return False
 
     def _save(self, state: TrainState, step: int) -> None:
+        self._require_finite(state, step)
         meta = {"stopping": self._stopping.to_json(), "seconds": self._seconds, "examples": self._examples}
         self.checkpoints.save(step, state, meta, self._stopping.best_step)
 
@@ -203,17 +207,26 @@ class Trainer:
         epoch = -(-step // self.data.steps_per_epoch)
         log.write(step=step, epoch=epoch, split=split, metrics=metrics, seconds=self._seconds["train"])
 
+    def _require_finite(self, state: TrainState, step: int) -> None:
+        """Refuse to rank or to keep parameters that an update has made NaN or infinite, the loss being finite yet."""
+        if not bool(_all_finite(state.params)):
+            raise UserError(f"step {step}: the parameters are not finite; {self._last_good()}; {_REMEDY}")
+
+    def _last_good(self) -> str:
+        steps = self.checkpoints.steps()
+        if not steps:
+            return "no checkpoint was written yet"
+        return f"the last good checkpoint is {self.checkpoints.folder / str(steps[-1])}"
+
     def _check_finite(self, progress: Progress) -> None:
         if progress.bad_step < 0:
             return
         bad = [f"{name} = {float(value)}" for name, value in progress.bad_parts.items() if not np.isfinite(value)]
-        steps = self.checkpoints.steps()
-        good = (
-            f"the last good checkpoint is {self.checkpoints.folder / str(steps[-1])}"
-            if steps
-            else "no checkpoint was written yet"
-        )
         raise UserError(
-            f"step {int(progress.bad_step)}: the loss is not finite ({', '.join(bad)}); {good}; "
-            f"a lower train.optimizer.learning-rate or train.optimizer.clip-norm usually helps"
+            f"step {int(progress.bad_step)}: the loss is not finite ({', '.join(bad)}); {self._last_good()}; {_REMEDY}"
         )
+
+
+@jax.jit
+def _all_finite(params: Any) -> jax.Array:
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]))

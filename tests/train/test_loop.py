@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import os
@@ -5,6 +6,7 @@ import signal
 
 import jax
 import numpy as np
+import optax
 import pytest
 from rich.console import Console
 
@@ -186,6 +188,21 @@ def test_a_loss_that_is_not_finite_stops_with_step_part_and_last_good_checkpoint
     assert Checkpoints(tmp_path / "run" / "checkpoints").steps()[-1] == 8
 
 
+def test_parameters_that_an_update_made_infinite_are_neither_ranked_nor_kept(tmp_path):
+    # One step: its loss is finite, what it leaves is not.
+    trainer = dataclasses.replace(make(tmp_path / "run", epochs=1, batch_size=200), optimizer=optax.sgd(float("inf")))
+    with pytest.raises(UserError, match=r"step 1: the parameters are not finite; no checkpoint was written yet"):
+        trainer.run()
+    assert Checkpoints(tmp_path / "run" / "checkpoints").steps() == []
+
+
+def test_the_best_step_that_an_older_checkpoint_knows_of_is_kept(tmp_path):
+    # Best at 4, then at 12: if 12 is damaged, the run goes on from 8, whose best is 4.
+    make(tmp_path / "run", epochs=2, scores=[2.0, 1.0]).run()
+    make(tmp_path / "run", epochs=3, scores=[3.0]).run()
+    assert Checkpoints(tmp_path / "run" / "checkpoints").steps() == [4, 8, 12]
+
+
 @pytest.mark.parametrize("devices", [2, 8])
 def test_devices_do_not_change_the_result_and_a_checkpoint_moves_between_them(tmp_path, devices):
     one = make(tmp_path / "one").run()
@@ -213,8 +230,6 @@ def test_metrics_lines_hold_losses_rates_and_validation(tmp_path):
 
 def test_users_with_the_whole_catalogue_are_left_out_and_said(tmp_path):
     dataset = tiny_dataset()
-    import dataclasses
-
     items = np.arange(40, dtype=np.int32)
     train = dataclasses.replace(
         dataset.train,
