@@ -72,6 +72,13 @@ def test_a_run_on_the_sample_says_so_and_leaves_a_whole_run_folder(tmp_path, cap
         assert saved["test/ndcg@10"].mean() == pytest.approx(protocol["test"]["ndcg@10"])
 
 
+@pytest.mark.slow
+def test_lmmrec_learns_what_is_planted_in_the_sample(tmp_path):
+    assert start("lmmrec_steam", "--workdir", "run", "--devices.count", "1") == 0
+    protocol = json.loads((tmp_path / "run" / "result.json").read_text())["protocols"]["full"]
+    assert protocol["test"]["ndcg@10"] >= 1.3 * protocol["reference"]["popularity"]["ndcg@10"]
+
+
 def test_a_finished_run_prints_its_result_and_trains_no_more(tmp_path, capsys):
     assert start("lightgcn_amazon_book", "--workdir", "run", *QUICK) == 0
     first = capsys.readouterr().out
