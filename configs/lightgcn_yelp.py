@@ -4,8 +4,8 @@ Paper: LightGCN (He et al., SIGIR 2020), with the settings of LMMRec (arXiv 2602
 Data: Yelp 2019 sequences, 30,431 users, 20,033 items, 316,354 interactions; 3:1:1 at random for each user.
 Command: python -m jaxrec.launch --config configs/lightgcn_yelp.py --data.path DIR
 Hardware: two CPU cores.
-Wall time: to be measured.
-Result: to be measured.
+Wall time: 10 min 45 s for 39 epochs with other work on the same cores.
+Result: test recall@10 0.0473, ndcg@10 0.0282 (seed 0, best of epoch 24).
 Deviations: another cut of Yelp than the paper's, which cannot be had; its numbers do not compare with Table I.
 """
 

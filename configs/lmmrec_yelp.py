@@ -4,8 +4,9 @@ Paper: LMMRec (arXiv 2602.05474), Table I, Yelp: over WeightedGCL recall@10 0.08
 Data: Yelp 2019 sequences, 30,431 users, 20,033 items, 316,354 interactions; 3:1:1 at random for each user.
 Command: python -m jaxrec.launch --config configs/lmmrec_yelp.py --data.path DIR
 Hardware: two CPU cores.
-Wall time: to be measured.
-Result: to be measured; configs/lightgcn_yelp.py is the row beside it.
+Wall time: 42 min for 108 epochs with other work on the same cores; 12 s an epoch alone.
+Result: test recall@10 0.0498, ndcg@10 0.0300 (seed 0, best of epoch 93); LightGCN, configs/lightgcn_yelp.py: 0.0473
+and 0.0282; popularity 0.0128 and 0.0075.
 Deviations: another cut of Yelp than the paper's (11,091 users, 11,010 items), which cannot be had, so the numbers do
 not compare with Table I; model.base is LightGCN instead of WeightedGCL or PolyCF; text is TF-IDF of title and
 categories instead of an LLM's motivations.
