@@ -74,7 +74,10 @@ class Model(Protocol):
 
 
 class LayeredModel(Model, Protocol):
-    """A graph model that LMMRec can stand on: its embeddings come layer by layer, and its loss from them."""
+    """A graph model that LMMRec can stand on: LMMRec shares its ego embeddings and its loss, whatever that is.
+
+    The parameters hold {"nodes": {"embedding": [U + I, D]}}, and a config with `dim` and `num_layers`.
+    """
 
     def batch_nodes(self, batch: Batch) -> jax.Array:
         """Nodes of users, positive and negative items, one after the other: [3B] int32, items after users."""
@@ -85,9 +88,19 @@ class LayeredModel(Model, Protocol):
         ...
 
     def layer_rows(self, params: Params, rows: jax.Array, graph: Any, ctx: Context, num_layers: int) -> jax.Array:
-        """[num_layers + 1, R, D] float32: the given nodes at every layer, the ego layer first."""
+        """[num_layers + 1, R, D] float32: LightGCN's layers of the ego embeddings at the given nodes."""
         ...
 
-    def loss_from_layers(self, layers: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-        """Weighted parts of the model's own loss, out of the layers of `batch_nodes`; their sum is the loss."""
+    def training_rows(self, params: Params, rows: jax.Array, graph: Any, ctx: Context) -> Any:
+        """What the model's own loss reads of the given nodes."""
+        ...
+
+    def encoder_layers(self, rows: Any) -> jax.Array:
+        """[K + 1, R, D] float32: LightGCN's layers among `training_rows`, the ego layer first."""
+        ...
+
+    def loss_from_rows(
+        self, params: Params, rows: Any, batch: Batch, ctx: Context, rng: jax.Array
+    ) -> dict[str, jax.Array]:
+        """Weighted parts of the model's own loss, out of the rows of `batch_nodes`; their sum is the loss."""
         ...

@@ -89,22 +89,31 @@ class LightGCN:
         """Embeddings of the given nodes at every layer, [num_layers + 1, R, D] (Eq. 7); layer 0 is the ego layer."""
         return propagate_rows(params["nodes"]["embedding"], graph, rows, num_layers=num_layers, mesh=ctx.mesh)
 
-    def loss_from_layers(self, layers: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-        """The parts of the base loss, weighted; layers: [K + 1, 3B, D] of `batch_nodes`."""
-        weights = jnp.asarray(combine_weights(self.config.combine, self.config.num_layers), layers.dtype)
-        combined = jnp.einsum("k,krd->rd", weights, layers)  # Eq. 8
+    def training_rows(self, params: Params, rows: jax.Array, graph: Graph, ctx: Context) -> jax.Array:
+        """All layers of the given nodes, [K + 1, R, D]."""
+        return self.layer_rows(params, rows, graph, ctx, self.config.num_layers)
+
+    def encoder_layers(self, rows: jax.Array) -> jax.Array:
+        """The same layers."""
+        return rows
+
+    def loss_from_rows(
+        self, params: Params, rows: jax.Array, batch: Batch, ctx: Context, rng: jax.Array
+    ) -> dict[str, jax.Array]:
+        """BPR over combined embeddings and L2 of the ego embeddings (Eq. 15); rows: [K + 1, 3B, D] of `batch_nodes`."""
+        weights = jnp.asarray(combine_weights(self.config.combine, self.config.num_layers), rows.dtype)
+        combined = jnp.einsum("k,krd->rd", weights, rows)  # Eq. 8
         users, positives, negatives = jnp.split(combined, 3)
-        ego = layers[0].reshape(3, -1, layers.shape[-1])
+        ego = rows[0].reshape(3, -1, rows.shape[-1])
         return {
             "bpr": bpr_loss(users, positives, negatives, batch["mask"]),
             "l2": self.config.regularization * half_squared_norm(ego, batch["mask"]),
         }
 
     def loss(self, params: Params, extra: Extra, batch: Batch, ctx: Context, rng: jax.Array) -> LossOutput:
-        """BPR over combined embeddings and L2 of the ego embeddings (Eq. 15)."""
-        graph = self.training_graph(ctx, rng)
-        layers = self.layer_rows(params, self.batch_nodes(batch), graph, ctx, self.config.num_layers)
-        parts = self.loss_from_layers(layers, batch)
+        """Eq. 15 over one batch."""
+        rows = self.training_rows(params, self.batch_nodes(batch), self.training_graph(ctx, rng), ctx)
+        parts = self.loss_from_rows(params, rows, batch, ctx, rng)
         return LossOutput(parts["bpr"] + parts["l2"], parts, extra)
 
     def encode(self, params: Params, ctx: Context) -> Encoded:
