@@ -14,21 +14,17 @@ from jaxrec.errors import UserError
 
 
 def to_json(experiment: Experiment[Any]) -> dict[str, Any]:
-    """The whole experiment as nested JSON, in the order of the fields; `model.name` says which model it is."""
-    record = _plain(experiment)
-    record["model"] = {"name": experiment.model.name} | record["model"]
-    return record
+    """The whole experiment as nested JSON, in the order of the fields.
+
+    `model.name`, and `model.base.name` of a model that stands on another, say which models they are.
+    """
+    return _plain(experiment)
 
 
 def from_json(record: dict[str, Any]) -> Experiment[Any]:
     """The experiment that `to_json` wrote. Raises UserError naming a field that is unknown, missing or mistyped."""
-    from jaxrec.models.registry import config_class
-
-    model = dict(_table(record.get("model"), "model"))
-    if "name" not in model:
-        raise UserError("config: model.name is missing")
-    model_class = config_class(model.pop("name"))
-    return _build(Experiment, record | {"model": model}, "", {"model": model_class})
+    model = _table(record.get("model"), "model")
+    return _build(Experiment, record, "", {"model": _named_class(model, "model")})
 
 
 def config_hash(experiment: Experiment[Any], dataset_sha256: str, text_sha256: str | None = None) -> str:
@@ -64,15 +60,17 @@ _ABSENT = object()
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        record = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        # A config of several classes' kind says its own: a class constant, not a field.
+        return record if "name" in record or not hasattr(value, "name") else {"name": value.name} | record
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
     return value
 
 
 def _hashed(experiment: Experiment[Any]) -> dict[str, Any]:
-    fields = {leaf.name: _plain(leaf.value) for leaf in leaves(experiment) if leaf.hashed}
-    return {"model.name": experiment.model.name} | fields
+    unhashed = {leaf.name for leaf in leaves(experiment) if not leaf.hashed}
+    return {name: value for name, value in _flatten(to_json(experiment)).items() if name not in unhashed}
 
 
 def _unhashed(record: dict[str, Any]) -> set[str]:
@@ -106,11 +104,22 @@ def _table(value: Any, where: str) -> dict[str, Any]:
     return value
 
 
+def _named_class(record: dict[str, Any], where: str) -> type:
+    """The config class of a record that says its model's name."""
+    from jaxrec.models.registry import config_class
+
+    if "name" not in record:
+        raise UserError(f"config: {where}.name is missing")
+    return config_class(record["name"])
+
+
 def _build(config_class: Any, record: Any, where: str, overrides: dict[str, type] | None = None) -> Any:
     """A dataclass from its JSON, strict in names and types. overrides: classes of fields of generic type."""
     record = _table(record, where)
     prefix = f"{where}." if where else ""
     types_of = field_types(config_class) | (overrides or {})
+    if "name" not in types_of and hasattr(config_class, "name"):
+        record = {name: value for name, value in record.items() if name != "name"}
     unknown = [name for name in record if name not in types_of]
     missing = [name for name in types_of if name not in record]
     if unknown:
@@ -125,6 +134,12 @@ def _value(annotation: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(annotation):
         return _build(annotation, value, where)
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if arguments and all(dataclasses.is_dataclass(argument) for argument in arguments):
+        chosen = _named_class(_table(value, where), where)
+        if chosen not in arguments:
+            names = ", ".join(argument.name for argument in arguments)
+            raise UserError(f"config: {where}.name is {json.dumps(value['name'])}, allowed: {names}")
+        return _build(chosen, value, where)
     if origin is tuple and isinstance(value, list):
         kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(kinds) == len(value):
