@@ -12,15 +12,17 @@ from jaxrec.models.bprmf import BPRMF, BPRMFConfig
 from jaxrec.models.lightgcn import LightGCN, LightGCNConfig
 from jaxrec.models.lmmrec import LMMRec, LMMRecConfig
 from jaxrec.models.popularity import Popularity, PopularityConfig
+from jaxrec.models.weightedgcl import WeightedGCL, WeightedGCLConfig
 
 CONFIGS: dict[str, type] = {
-    config.name: config for config in (PopularityConfig, BPRMFConfig, LightGCNConfig, LMMRecConfig)
+    config.name: config for config in (PopularityConfig, BPRMFConfig, LightGCNConfig, LMMRecConfig, WeightedGCLConfig)
 }
 _MODELS: dict[type, Callable[..., Model]] = {
     PopularityConfig: Popularity,
     BPRMFConfig: BPRMF,
     LightGCNConfig: LightGCN,
     LMMRecConfig: LMMRec,
+    WeightedGCLConfig: WeightedGCL,
 }
 
 

@@ -13,6 +13,7 @@ from jaxrec.models.bprmf import BPRMFConfig
 from jaxrec.models.lightgcn import LightGCNConfig
 from jaxrec.models.lmmrec import CoordinationConfig, CorrespondenceConfig, LMMRecConfig
 from jaxrec.models.popularity import PopularityConfig
+from jaxrec.models.weightedgcl import WeightedGCLConfig
 from jaxrec.nn.graph import build_graph
 
 NUM_USERS, NUM_ITEMS, DIM, TEXT_DIM = 24, 18, 8, 10
@@ -31,6 +32,7 @@ SMALL = {
     "bprmf_bias": BPRMFConfig(dim=DIM, init_std=0.3, item_bias=True),
     "lightgcn": BASE,
     "lightgcn_dropout": dataclasses.replace(BASE, edge_dropout=0.3),
+    "weightedgcl": WeightedGCLConfig(dim=DIM, num_layers=3, contrast_weight=0.02, noise=0.5),
     "lmmrec": LMMREC,
     "lmmrec_learned": dataclasses.replace(LMMREC, text_source="learned"),
     "lmmrec_dropout": dataclasses.replace(LMMREC, base=dataclasses.replace(BASE, edge_dropout=0.3)),
