@@ -20,6 +20,7 @@ from jaxrec.data.config import DataConfig
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.export import check_export_folder, export
 from jaxrec.data.leakage import leakage_sentences
+from jaxrec.data.noise import noise_sentences
 from jaxrec.data.prepared import load_dataset
 from jaxrec.errors import UserError
 
@@ -72,7 +73,7 @@ def print_preparation(console: Console, dataset: Dataset) -> None:
     for name, counts in record["split"]["parts"].items():
         row(name, counts)
     console.print(table)
-    for line in [*_skipped(record["source"]), *leakage_sentences(record["leakage"])]:
+    for line in [*_skipped(record["source"]), *noise_sentences(record), *leakage_sentences(record["leakage"])]:
         console.print(line, soft_wrap=True, markup=False)
     console.print(f"sha256 {dataset.sha256}", soft_wrap=True)
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from jaxrec.assembly import Assembly
 from jaxrec.data.leakage import leakage_sentences
+from jaxrec.data.noise import noise_sentences
 from jaxrec.result import describe_split
 
 _SAMPLE = (
@@ -31,6 +32,7 @@ def print_banner(console: Console, assembly: Assembly, folder: pathlib.Path) -> 
         f"config   {experiment.name} ({assembly.hash}), seed {experiment.seed}",
         f"model    {experiment.model.name}",
         f"data     {dataset.name if dataset.source == 'path' else 'built-in sample'}: {describe_split(dataset)}",
+        *(f"noise    {sentence}" for sentence in noise_sentences(dataset.provenance)),
         *(f"leakage  {sentence}" for sentence in leakage_sentences(dataset.provenance["leakage"])),
         f"text     {describe_text(assembly)}",
         f"devices  {assembly.devices_line}",

@@ -70,5 +70,9 @@ class DataConfig:
     """Which interactions of a user go to which part in a ratio split: by seed, or the latest are test."""
     split_seed: int = 0
     """Seed of a random split; apart from the training seed, so that seeds share a split."""
+    noise: float = 0.0
+    """Share of the training interactions added as pairs that stand in no part: what a model suffers from noise."""
+    noise_seed: int = 0
+    """Seed of these pairs; those of a smaller share are the first of those of a larger one."""
     cache: str | None = dataclasses.field(default=None, metadata={"hash": False})
     """Folder of prepared data sets (default: $JAXREC_CACHE or ~/.cache/jaxrec)."""

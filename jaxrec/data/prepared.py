@@ -18,13 +18,16 @@ from jaxrec.data.dataset import Dataset
 from jaxrec.data.filters import apply_filters, check_filter, counts
 from jaxrec.data.interactions import Interactions
 from jaxrec.data.leakage import leakage_report
+from jaxrec.data.noise import add_noise, check_noise
 from jaxrec.data.splits import check_split, pool, split_with_record
 from jaxrec.errors import UserError
 
 RECIPE_VERSION = 1
 """Raised when the same settings come to mean another dataset."""
 
-_RECIPE = ("format", "columns", "pool", "on_bad_row", "filter", "split", "ratio", "order", "split_seed")
+_RECIPE = (
+    "format", "columns", "pool", "on_bad_row", "filter", "split", "ratio", "order", "split_seed", "noise", "noise_seed"
+)  # fmt: skip
 _PLACES_FOR_TIMES = ("sequences",)
 """Formats whose timestamps are places in a user's sequence: they order one user's rows and compare no two users."""
 
@@ -38,6 +41,7 @@ def load_dataset(config: DataConfig, on_event: Callable[[str], None] | None = No
     tell = on_event or (lambda line: None)
     check_filter(config.filter)
     check_split(config)
+    check_noise(config)
     path = find_source(config)
     if path is None:
         return _from_sample(config)
@@ -180,6 +184,7 @@ def _prepare(
         )
     interactions, filtered = apply_filters(interactions, config.filter)
     train, valid, test, split_record = split_with_record(interactions, config, chronological)
+    train, num_noise = add_noise(train, valid, test, config.noise, config.noise_seed)
     leakage = leakage_report(train, valid, test)
     text = None
     if item_text is not None:
@@ -190,14 +195,15 @@ def _prepare(
         "source": source,
         "steps": steps + filtered,
         "split": split_record,
+        "noise": {"share": config.noise, "seed": config.noise_seed, "interactions": num_noise},
         "leakage": leakage,
         "statistics": {
             "users": len(train.users),
             "items": len(train.items),
             "interactions": {"train": len(train), "valid": len(valid), "test": len(test)},
-            "density": len(interactions) / (len(train.users) * len(train.items)),
+            "density": (len(interactions) + num_noise) / (len(train.users) * len(train.items)),
             "users_without_target": leakage["users_without_target"],
-            "unseen_items": len(train.items) - split_record["parts"]["train"]["items"],
+            "unseen_items": len(train.items) - counts(train)["items"],
             "items_with_text": None if text is None else sum(1 for words in text if words),
         },
     }

@@ -18,6 +18,12 @@ def user_hashes(interactions: Interactions, seed: int) -> np.ndarray:
     return _mix(_hash_raw(interactions.users) + _mix(np.asarray([seed % 2**64], np.uint64)))
 
 
+def numbers(seed: int, start: int, count: int) -> np.ndarray:
+    """The random numbers start, start + 1, … of the stream of a seed: [count] uint64, however they are asked for."""
+    places = np.arange(start, start + count, dtype=np.uint64)
+    return _mix(_mix(np.asarray([seed % 2**64], np.uint64)) + places)
+
+
 def _hash_raw(id_map: IdMap) -> np.ndarray:
     """FNV-1a over the code points of each raw id, mixed: [n] uint64, whatever the width of the array."""
     raw = np.ascontiguousarray(id_map.raw)

@@ -1,0 +1,117 @@
+"""Added training interactions: as many as asked for, where nothing stands, the same every time."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxrec.data.config import DataConfig
+from jaxrec.data.noise import add_noise, check_noise, noise_sentences
+from jaxrec.data.prepared import load_dataset
+from jaxrec.data.splits import split
+from jaxrec.data.stable_hash import numbers
+from jaxrec.errors import UserError
+from tests.data.making import NO_DEADLINE, drawn, interactions
+
+
+def pairs(part):
+    return list(zip(part.user_ids.tolist(), part.item_ids.tolist(), strict=True))
+
+
+@pytest.fixture
+def parts():
+    rng = np.random.default_rng(0)
+    chosen = sorted({(int(u), int(i)) for u, i in rng.integers(0, (30, 50), (500, 2))})
+    made = interactions(
+        chosen, times=np.arange(len(chosen)), ratings=rng.integers(1, 6, len(chosen)), behavior_names=("a", "b"),
+        behaviors=rng.integers(0, 2, len(chosen)),
+    )  # fmt: skip
+    return split(made, DataConfig())
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.3, 1.0])
+def test_the_count_is_exact_and_no_pair_stands_anywhere(parts, share):
+    train = parts[0]
+    noisy, number = add_noise(*parts, share, seed=0)
+    assert number == round(share * len(train)) == len(noisy) - len(train)
+    assert pairs(noisy)[: len(train)] == pairs(train)
+    added = pairs(noisy)[len(train) :]
+    real = {pair for part in parts for pair in pairs(part)}
+    assert len(set(added)) == number
+    assert not set(added) & real
+    assert all(0 <= u < len(train.users) and 0 <= i < len(train.items) for u, i in added)
+    for column in ("user_ids", "item_ids", "ratings", "timestamps", "behaviors"):
+        assert getattr(noisy, column).dtype == getattr(train, column).dtype
+        assert len(getattr(noisy, column)) == len(noisy)
+
+
+def test_less_noise_is_the_beginning_of_more_and_a_seed_decides(parts):
+    some, few = (pairs(add_noise(*parts, share, seed=0)[0]) for share in (0.3, 0.1))
+    assert some[: len(few)] == few
+    assert pairs(add_noise(*parts, 0.3, seed=0)[0]) == some
+    others = set(pairs(add_noise(*parts, 0.3, seed=1)[0])[len(parts[0]) :])
+    assert len(others & set(some[len(parts[0]) :])) < len(others) / 2
+
+
+def test_pairs_are_drawn_uniformly(parts):
+    """Chi-squared over users and over items, against the number of free pairs of each."""
+    train = parts[0]
+    taken = {pair for part in parts for pair in pairs(part)}
+    counts = np.zeros((len(train.users), len(train.items)))
+    for seed in range(200):
+        added = pairs(add_noise(*parts, 0.2, seed)[0])[len(train) :]
+        np.add.at(counts, tuple(np.asarray(added).T), 1)
+    free = np.ones_like(counts)
+    free[tuple(np.asarray(sorted(taken)).T)] = 0
+    for axis in (0, 1):
+        found, expected = counts.sum(axis), free.sum(axis) * counts.sum() / free.sum()
+        assert ((found - expected) ** 2 / expected).sum() < len(found) + 5 * np.sqrt(2 * len(found))
+
+
+def test_times_are_the_last_of_the_user(parts):
+    train = parts[0]
+    noisy, _ = add_noise(*parts, 0.5, seed=0)
+    last = {user: train.timestamps[train.user_ids == user].max() for user in set(train.user_ids.tolist())}
+    for user, time in zip(noisy.user_ids[len(train) :].tolist(), noisy.timestamps[len(train) :], strict=True):
+        assert time == last.get(user, train.timestamps.max())
+
+
+@NO_DEADLINE
+@given(drawn(unique=True), st.floats(0, 3))
+def test_every_free_pair_can_be_asked_for_and_not_one_more(made, share):
+    empty = made.take(np.zeros(len(made), bool))
+    free = len(made.users) * len(made.items) - len(made)
+    if round(share * len(made)) <= free:
+        noisy, number = add_noise(made, empty, empty, share, seed=3)
+        assert len(set(pairs(noisy))) == len(made) + number
+    else:
+        with pytest.raises(UserError, match=rf"data\.noise: found .* only {free:,} are free"):
+            add_noise(made, empty, empty, share, seed=3)
+
+
+@pytest.mark.parametrize(("field", "value"), [("noise", -0.1), ("noise", float("nan")), ("noise_seed", -1)])
+def test_a_wrong_setting_is_refused(field, value):
+    with pytest.raises(UserError, match=rf"data\.{field}: found .*allowed"):
+        check_noise(dataclasses.replace(DataConfig(), **{field: value}))
+
+
+def test_the_stream_is_the_same_however_it_is_asked_for_and_on_every_machine():
+    whole = numbers(7, 0, 100)
+    np.testing.assert_array_equal(np.concatenate([numbers(7, 0, 30), numbers(7, 30, 70)]), whole)
+    assert whole[:2].tolist() == [13309476754707697221, 2875738036014693257]
+
+
+def test_a_dataset_with_noise_is_another_dataset_and_says_so():
+    plain = load_dataset(DataConfig())
+    noisy = load_dataset(DataConfig(noise=0.1))
+    assert plain.sha256 != noisy.sha256 != load_dataset(DataConfig(noise=0.1, noise_seed=1)).sha256
+    number = round(0.1 * len(plain.train))
+    assert noisy.provenance["noise"] == {"share": 0.1, "seed": 0, "interactions": number}
+    assert noisy.provenance["statistics"]["interactions"]["train"] == len(noisy.train) == len(plain.train) + number
+    assert noisy.provenance["statistics"]["unseen_items"] == noisy.num_unseen_items
+    assert noisy.provenance["leakage"]["shared_pairs"] == {"train_valid": 0, "train_test": 0, "valid_test": 0}
+    assert pairs(noisy.test) == pairs(plain.test)
+    assert noise_sentences(plain.provenance) == []
+    assert noise_sentences(noisy.provenance)[0].startswith(f"{number:,} training interactions that never happened")
