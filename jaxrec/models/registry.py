@@ -11,11 +11,13 @@ from jaxrec.models.base import Model
 from jaxrec.models.bprmf import BPRMF, BPRMFConfig
 from jaxrec.models.lightgcn import LightGCN, LightGCNConfig
 from jaxrec.models.lmmrec import LMMRec, LMMRecConfig
+from jaxrec.models.polycf import PolyCF, PolyCFConfig
 from jaxrec.models.popularity import Popularity, PopularityConfig
 from jaxrec.models.weightedgcl import WeightedGCL, WeightedGCLConfig
 
 CONFIGS: dict[str, type] = {
-    config.name: config for config in (PopularityConfig, BPRMFConfig, LightGCNConfig, LMMRecConfig, WeightedGCLConfig)
+    config.name: config
+    for config in (PopularityConfig, BPRMFConfig, LightGCNConfig, LMMRecConfig, WeightedGCLConfig, PolyCFConfig)
 }
 _MODELS: dict[type, Callable[..., Model]] = {
     PopularityConfig: Popularity,
@@ -23,6 +25,7 @@ _MODELS: dict[type, Callable[..., Model]] = {
     LightGCNConfig: LightGCN,
     LMMRecConfig: LMMRec,
     WeightedGCLConfig: WeightedGCL,
+    PolyCFConfig: PolyCF,
 }
 
 

@@ -12,6 +12,7 @@ from jaxrec.models.base import Context
 from jaxrec.models.bprmf import BPRMFConfig
 from jaxrec.models.lightgcn import LightGCNConfig
 from jaxrec.models.lmmrec import CoordinationConfig, CorrespondenceConfig, LMMRecConfig
+from jaxrec.models.polycf import PolyCFConfig
 from jaxrec.models.popularity import PopularityConfig
 from jaxrec.models.weightedgcl import WeightedGCLConfig
 from jaxrec.nn.graph import build_graph
@@ -33,6 +34,8 @@ SMALL = {
     "lightgcn": BASE,
     "lightgcn_dropout": dataclasses.replace(BASE, edge_dropout=0.3),
     "weightedgcl": WeightedGCLConfig(dim=DIM, num_layers=3, contrast_weight=0.02, noise=0.5),
+    "polycf": PolyCFConfig(dim=DIM, exponents=(0.0, 0.3, 0.8), init_std=0.3),
+    "polycf_dropout": PolyCFConfig(dim=DIM, num_layers=2, init_std=0.3, edge_dropout=0.3),
     "lmmrec": LMMREC,
     "lmmrec_learned": dataclasses.replace(LMMREC, text_source="learned"),
     "lmmrec_dropout": dataclasses.replace(LMMREC, base=dataclasses.replace(BASE, edge_dropout=0.3)),
