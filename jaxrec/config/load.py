@@ -1,37 +1,33 @@
-"""Read an experiment from its Python file."""
+"""Read an experiment from its Python file, or from the record that a run left of it."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import pathlib
 import sys
 import traceback
 import types
-from typing import Any
+from typing import Any, TypeVar
 
 from jaxrec.config.experiment import Experiment
+from jaxrec.config.record import from_json
 from jaxrec.errors import UserError
+
+Wanted = TypeVar("Wanted")
 
 
 def load_config(path: str | pathlib.Path) -> Experiment[Any]:
-    """Run a config file and return what its `get_config()` gives, named after the file.
+    """What the `get_config()` of a Python file gives, named after the file; or a recorded experiment.
 
+    A record is a .json file: config.json of a run folder, which keeps its name, or what `to_json` gives.
     Raises UserError where the file is missing, fails, or gives something that is not an Experiment.
     """
     path = pathlib.Path(path)
-    module = _run(path, _read(path))
-    get_config = getattr(module, "get_config", None)
-    if not callable(get_config):
-        raise UserError(f"{path}: has no function get_config() -> Experiment")
-    try:
-        experiment = get_config()
-    except Exception as error:
-        raise _failure(path, error) from error
-    if not isinstance(experiment, Experiment):
-        raise UserError(
-            f"{path}: get_config() returned {type(experiment).__name__}, allowed is jaxrec.config.Experiment"
-        )
+    if path.suffix == ".json":
+        return _load_record(path)
+    experiment: Experiment[Any] = load_from(path, "get_config", Experiment)
     if not dataclasses.is_dataclass(experiment.model) or isinstance(experiment.model, type):
         raise UserError(
             f"{path}: model is {experiment.model!r}, allowed is a model config such as LightGCNConfig(dim=32)"
@@ -39,20 +35,57 @@ def load_config(path: str | pathlib.Path) -> Experiment[Any]:
     return dataclasses.replace(experiment, name=path.stem)
 
 
+def load_from(path: pathlib.Path, function: str, kind: type[Wanted]) -> Wanted:
+    """What a function without arguments of a Python file gives. Raises UserError as `load_config` does."""
+    module = _run(path, _read(path, function))
+    get = getattr(module, function, None)
+    if not callable(get):
+        raise UserError(f"{path}: has no function {function}() -> {kind.__name__}")
+    try:
+        value = get()
+    except Exception as error:
+        raise _failure(path, error) from error
+    if not isinstance(value, kind):
+        raise UserError(f"{path}: {function}() returned {type(value).__name__}, allowed is {_place(kind)}")
+    return value
+
+
 def config_files(folder: str | pathlib.Path = "configs") -> list[str]:
     """Paths of the config files in a folder, sorted; empty where there is no such folder."""
     return sorted(str(file) for file in pathlib.Path(folder).glob("*.py"))
 
 
-def _read(path: pathlib.Path) -> str:
+def _load_record(path: pathlib.Path) -> Experiment[Any]:
+    source = _read(path, "get_config", "JSON")
+    try:
+        record = json.loads(source)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
+    if isinstance(record, dict):
+        record = record.get("experiment", record)
+    if not isinstance(record, dict):
+        raise UserError(f"{path}: found {type(record).__name__}, allowed: an object, such as a run's config.json")
+    try:
+        experiment = from_json(record)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return experiment if experiment.name else dataclasses.replace(experiment, name=path.stem)
+
+
+def _place(kind: type) -> str:
+    """Where a user imports a class from."""
+    return f"{kind.__module__.rpartition('.')[0]}.{kind.__name__}"
+
+
+def _read(path: pathlib.Path, function: str, form: str = "Python") -> str:
     if not path.exists():
         raise UserError(f"{path}: no such config file{_suggestion(path)}")
     if path.is_dir():
-        raise UserError(f"{path}: is a folder, allowed is a Python file with get_config(){_suggestion(path / '_')}")
+        raise UserError(f"{path}: is a folder, allowed is a Python file with {function}(){_suggestion(path / '_')}")
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as Python: {error}") from error
+        raise UserError(f"{path}: cannot be read as {form}: {error}") from error
 
 
 def _suggestion(path: pathlib.Path) -> str:
@@ -87,4 +120,5 @@ def _failure(path: pathlib.Path, error: Exception) -> UserError:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         line, reason = (frames[-1].lineno if frames else None), str(error)
     where = f"{path}:{line}" if line is not None else str(path)
-    return UserError(f"{where}: {type(error).__name__}: {' '.join(reason.split())}")
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    return UserError(f"{where}: {kind}{' '.join(reason.split())}")

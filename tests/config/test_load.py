@@ -1,10 +1,13 @@
 """Reading an experiment from its file, and how a file that fails is told."""
 
+import json
+
 import pytest
 
 from jaxrec.config import (
     Experiment,
     load_config,
+    to_json,
 )
 from jaxrec.errors import UserError
 from jaxrec.models.lightgcn import LightGCNConfig
@@ -70,3 +73,31 @@ def test_a_folder_or_a_file_that_is_not_text_is_no_config(tmp_path):
     assert "folder" in refused(tmp_path)
     (tmp_path / "binary.py").write_bytes(b"\xff\xfe\x00")
     assert "cannot be read" in refused(tmp_path / "binary.py")
+
+
+def test_a_record_is_read_as_a_run_folder_and_as_to_json_hold_it(tmp_path):
+    experiment = Experiment(LightGCNConfig(dim=8), seed=3, name="mine")
+    held = {"schema": 1, "name": "mine", "hash": "0", "experiment": to_json(experiment)}
+    assert load_config(write(tmp_path, json.dumps(held), "config.json")) == experiment
+    assert load_config(write(tmp_path, json.dumps(to_json(experiment)), "other.json")) == experiment
+    nameless = to_json(Experiment(LightGCNConfig(dim=8)))
+    assert load_config(write(tmp_path, json.dumps(nameless), "other.json")).name == "other"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{\n"model":', ["mine.json:2", "not JSON"]),
+        ("[1]", ["mine.json", "found list", "an object"]),
+        ("{}", ["mine.json", "model"]),
+        (json.dumps(to_json(Experiment(LightGCNConfig())) | {"epochs": 3}), ["mine.json", "unknown field epochs"]),
+    ],
+)
+def test_a_record_that_is_none_is_told_in_one_line(tmp_path, text, words):
+    message = refused(write(tmp_path, text, "mine.json"))
+    assert all(word in message for word in words), message
+
+
+def test_a_config_that_loads_another_tells_of_it(tmp_path):
+    path = write(tmp_path, "from jaxrec.config import load_config\n\nload_config('nowhere.py')\n")
+    assert refused(path).startswith(f"{path}:3: nowhere.py: no such config file")
