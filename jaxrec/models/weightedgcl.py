@@ -19,7 +19,7 @@ from jaxrec.data.batch import Batch
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Extra, ItemVectors, LossOutput, Params
 from jaxrec.models.lightgcn import Encoded, LightGCN, LightGCNConfig
-from jaxrec.nn.contrast import info_nce, normalize, own_candidate, similarities
+from jaxrec.nn.contrast import normalize, similarities
 from jaxrec.nn.excitation import Excitation
 from jaxrec.nn.graph import Graph
 from jaxrec.nn.propagation import Combine, combine_weights
@@ -85,6 +85,17 @@ def _first_of_each(nodes: jax.Array, mask: jax.Array, num_nodes: int) -> jax.Arr
     rows = jnp.arange(nodes.shape[0])
     first = jnp.full(num_nodes, nodes.shape[0]).at[jnp.where(mask, nodes, num_nodes)].min(rows, mode="drop")
     return mask & (first[nodes] == rows)
+
+
+def _log_sum_exp(logits: jax.Array, allowed: jax.Array) -> jax.Array:
+    """log of the sum of exp over the allowed candidates, [R, C], [C] bool -> [R]; finite where none is allowed.
+
+    The general one reads the pairs twice as often: the largest of all candidates is as good a bound as that of the
+    allowed ones, since they are all cosines.
+    """
+    largest = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
+    total = jnp.exp(jnp.where(allowed[None, :], logits - largest, -jnp.inf)).sum(axis=-1)
+    return jnp.log(jnp.maximum(total, jnp.finfo(total.dtype).tiny)) + largest[:, 0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,15 +186,15 @@ class WeightedGCL:
         noisy = combined[None] + share * jnp.sign(last)[None] * noise_directions(rng, row_nodes, config.dim)
         weights = jnp.asarray(Excitation().apply({"params": excitation}, noisy))
         rows, candidates = normalize(noisy * weights)  # [2, R, D] each: view one and view two
+        rows = rows / config.temperature  # here, as it would cost a pass over all pairs there
+        own = (rows * candidates).sum(-1)
         candidates = all_rows(candidates, axes, axis=1)
-        own = own_candidate(num_rows, nodes.shape[1], start)
         total = jnp.zeros(())
         for s in range(2):
-            candidate_once = _first_of_each(nodes[s], mask, self.num_users + self.num_items)
-            once = jax.lax.dynamic_slice_in_dim(candidate_once, start, num_rows)
-            logits = similarities(rows[s], candidates[s], config.temperature)
-            allowed = once[:, None] & candidate_once[None, :]
-            total += info_nce(logits, allowed, own).sum()  # 0 for a row that is not allowed
+            once = _first_of_each(nodes[s], mask, self.num_users + self.num_items)
+            row_once = jax.lax.dynamic_slice_in_dim(once, start, num_rows)
+            each = _log_sum_exp(similarities(rows[s], candidates[s], 1.0), once) - own[s]
+            total += jnp.where(row_once, each, 0.0).sum()
         return sum_over_rows(total, axes)
 
     def loss(self, params: Params, extra: Extra, batch: Batch, ctx: Context, rng: jax.Array) -> LossOutput:
