@@ -46,7 +46,7 @@ def load_dataset(config: DataConfig, on_event: Callable[[str], None] | None = No
     if path is None:
         return _from_sample(config)
     content = content_digest(path)
-    sha256 = _digest({"content": content, "recipe": recipe(config)})
+    sha256 = _sha256(content, config)
     entry = prepared_cache.cache_folder(config.cache) / f"{sha256[:40]}-{jaxrec.__version__}"
     dataset = _from_cache(entry, sha256, tell)
     if dataset is None:
@@ -60,6 +60,16 @@ def load_dataset(config: DataConfig, on_event: Callable[[str], None] | None = No
     # Equal content under another name shares an entry.
     source = dataset.provenance["source"] | {"name": path.name}
     return dataclasses.replace(dataset, name=config.name, provenance=dataset.provenance | {"source": source})
+
+
+def dataset_sha256(config: DataConfig) -> str:
+    """The sha256 of the dataset that `load_dataset` would give, without reading more than the files' bytes."""
+    from jaxrec.data.sample import VERSION
+
+    path = find_source(config)
+    if path is None:
+        return _sha256({"sample": VERSION}, _for_sample(config))
+    return _sha256(content_digest(path), config)
 
 
 def find_source(config: DataConfig) -> pathlib.Path | None:
@@ -144,14 +154,8 @@ def _from_sample(config: DataConfig) -> Dataset:
     from jaxrec.data.sample import VERSION, make_sample
 
     sample = make_sample()
-    own = {"behavior": None, "min_rating": None, "start_time": None, "end_time": None}
-    adapted = dataclasses.replace(
-        config,
-        filter=dataclasses.replace(config.filter, **own),
-        pool=False,
-        split="ratio" if config.split == "given" else config.split,
-    )
-    ignored = {f"filter.{name}": getattr(config.filter, name) for name, value in own.items()}
+    adapted = _for_sample(config)
+    ignored = {f"filter.{name}": getattr(config.filter, name) for name in _OWN}
     ignored |= {"split": config.split} if adapted.split != config.split else {}
     ignored |= {"pool": config.pool} if config.pool else {}
     source = {
@@ -160,9 +164,26 @@ def _from_sample(config: DataConfig) -> Dataset:
         "version": VERSION,
         "ignored_settings": {name: value for name, value in ignored.items() if value is not None},
     }
-    sha256 = _digest({"content": {"sample": VERSION}, "recipe": recipe(adapted)})
+    sha256 = _sha256({"sample": VERSION}, adapted)
     text = dict(zip(sample.interactions.items.raw.tolist(), sample.item_text, strict=True))
     return _prepare(adapted, "sample", sample.interactions, text, source, sha256, chronological=True)
+
+
+_OWN = ("behavior", "min_rating", "start_time", "end_time")
+"""Filters that the sample has no use for."""
+
+
+def _for_sample(config: DataConfig) -> DataConfig:
+    return dataclasses.replace(
+        config,
+        filter=dataclasses.replace(config.filter, **dict.fromkeys(_OWN)),
+        pool=False,
+        split="ratio" if config.split == "given" else config.split,
+    )
+
+
+def _sha256(content: Any, config: DataConfig) -> str:
+    return _digest({"content": content, "recipe": recipe(config)})
 
 
 def _prepare(
