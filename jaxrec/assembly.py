@@ -65,15 +65,18 @@ def absolute_paths(experiment: Experiment[Any]) -> Experiment[Any]:
     source = find_source(data)  # data.path, or what JAXREC_DATA names today
     if source is not None:
         data = dataclasses.replace(data, path=str(source))
-    if text.path is not None:
-        text = dataclasses.replace(text, path=str(pathlib.Path(text.path).expanduser().absolute()))
+    for field in ("path", "encoder"):
+        if getattr(text, field) is not None:
+            text = dataclasses.replace(text, **{field: str(pathlib.Path(getattr(text, field)).expanduser().absolute())})
     return dataclasses.replace(experiment, data=data, text=text)
 
 
 def assemble(experiment: Experiment[Any], notice: Callable[[str], None]) -> Assembly:
     """Load the data, check the experiment against it and the devices, and build the model. Nothing is compiled."""
     dataset = load_dataset(experiment.data, notice)
-    text = load_text(experiment.text, dataset) if experiment.model.needs_text else None
+    text = None
+    if experiment.model.needs_text:
+        text = load_text(experiment.text, dataset, experiment.data.cache, notice)
     experiment = configuration.resolve(experiment, dataset, text)
     if experiment.model.needs_text:
         text = require_text(text, experiment.model.name)

@@ -12,7 +12,9 @@ from jaxrec.config.experiment import Experiment
 from jaxrec.config.fields import leaves
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.filters import check_filter
+from jaxrec.data.noise import check_noise
 from jaxrec.data.splits import check_split
+from jaxrec.data.text import check_text
 from jaxrec.errors import UserError
 from jaxrec.eval.metrics import METRICS
 
@@ -71,12 +73,7 @@ def _needs_text(experiment: Experiment[Any]) -> str:
 
 def _validate_text(experiment: Experiment[Any]) -> None:
     text = experiment.text
-    for name in ("dim", "min_df"):
-        _require(getattr(text, name) >= 1, f"text.{name}", getattr(text, name), "1 or more")
-    if text.path is not None:
-        _require(text.source in ("auto", "given"), "text.source", text.source, "auto or given, beside a text.path")
-    else:
-        _require(text.source != "given", "text.source", "given without text.path", "--text.path DIR, or auto")
+    check_text(text)
     decided_by_data = getattr(experiment.model, "text_source", None) == "auto"
     if text.source == "none" and experiment.model.needs_text and not decided_by_data:
         raise UserError(f"text.source: found none, but the {_needs_text(experiment)}")
@@ -88,6 +85,7 @@ def _validate_data(experiment: Experiment[Any]) -> None:
     _require(bool(data.name) and "/" not in data.name, "data.name", repr(data.name), "a name without /")
     check_split(data)
     check_filter(data.filter)
+    check_noise(data)
 
 
 def _validate_train(experiment: Experiment[Any]) -> None:
