@@ -80,7 +80,7 @@ def paired_tests(
     systems: Sequence[System], part: str, names: Sequence[str], best: dict[str, str]
 ) -> dict[str, dict[str, PairedTest]]:
     """Paired tests over users of the best against each other system; coverage has no value a user and no test."""
-    per_user = {system.name: _per_user_means(system, part) for system in systems}
+    per_user = {system.name: per_user_means(system, part) for system in systems}
     users = {name: ids for name, (ids, _) in per_user.items()}
     first = next(iter(users.values()))
     for name, ids in users.items():
@@ -100,7 +100,7 @@ def paired_tests(
     return tests
 
 
-def _per_user_means(system: System, part: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def per_user_means(system: System, part: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Raw user ids, sorted, and each metric's values averaged over the seeds."""
     ids: np.ndarray | None = None
     sums: dict[str, np.ndarray] = {}

@@ -1,0 +1,139 @@
+"""The runs of a study: one for each row, column and seed; what is the same experiment is one run."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from jaxrec.config import Experiment, config_hash, override, validate
+from jaxrec.data.prepared import content_digest, dataset_sha256
+from jaxrec.errors import UserError
+from jaxrec.studies.definition import Column, Row, Study
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One run: where it stands in the table, what it runs, and the name of its folder.
+
+    The name follows from all that changes the result, data included: the same experiment has the same folder in
+    every row and every study.
+    """
+
+    row: str
+    column: str
+    seed: int
+    experiment: Experiment[Any]
+    folder_name: str
+
+    @property
+    def label(self) -> str:
+        """Its place in the table, in words."""
+        return " | ".join(part for part in (self.row, self.column, f"seed {self.seed}") if part)
+
+
+@dataclasses.dataclass(frozen=True)
+class Overrides:
+    """What the command line lays over every run.
+
+    data, text: paths of interactions and of text features by the name of the data set (data.name). flags: the
+    experiment's own; those of text (--text.…) reach only the rows that read text.
+    """
+
+    data: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    text: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    flags: Sequence[str] = ()
+
+
+def make_cells(study: Study, overrides: Overrides) -> list[Cell]:
+    """All cells of the study, row by row, each experiment checked. Raises UserError naming the row and the field."""
+    unused = {"--data": set(overrides.data), "--text": set(overrides.text)}
+    cells = []
+    for row in study.rows:
+        for column in study.columns:
+            try:
+                experiment = _in_column(study, row, column, overrides)
+                unused["--data"].discard(experiment.data.name)
+                unused["--text"].discard(experiment.data.name)
+                _check_metrics(study, experiment)
+                key = functools.partial(_key, dataset_sha256(experiment.data), _text_digest(experiment))
+            except UserError as error:
+                raise UserError(f"study {study.name}: row {row.label}, column {column.label}: {error}") from error
+            for seed in study.seeds:
+                seeded = dataclasses.replace(experiment, seed=seed)
+                cells.append(Cell(row.label, column.label, seed, seeded, _folder_name(seeded, key(seeded))))
+    for flag, names in unused.items():
+        if names:
+            there = ", ".join(sorted({cell.experiment.data.name for cell in cells}))
+            raise UserError(f"{flag} {min(names)}=…: no data set of this study has that name; there are: {there}")
+    return cells
+
+
+def distinct(cells: Iterable[Cell]) -> list[Cell]:
+    """One cell of each folder, the first."""
+    return list({cell.folder_name: cell for cell in reversed(list(cells))}.values())[::-1]
+
+
+def _in_column(study: Study, row: Row, column: Column, overrides: Overrides) -> Experiment[Any]:
+    from jaxrec.assembly import absolute_paths
+
+    experiment = override(study.experiment(row, column), list(column.flags))
+    name = experiment.data.name
+    if name in overrides.data:
+        experiment = override(experiment, ["--data.path", overrides.data[name]])
+    reads_text = experiment.model.needs_text
+    if name in overrides.text and reads_text:
+        experiment = override(experiment, ["--text.path", overrides.text[name]])
+    flags = overrides.flags if reads_text else _without_text(overrides.flags)
+    experiment = absolute_paths(override(experiment, list(flags)))
+    validate(experiment)
+    return experiment
+
+
+def _without_text(flags: Sequence[str]) -> list[str]:
+    """The flags with their values, those of text left out."""
+    kept: list[str] = []
+    dropping = False
+    for word in flags:
+        if word.startswith("--"):
+            dropping = word.startswith(("--text.", "--no-text."))
+        if not dropping:
+            kept.append(word)
+    return kept
+
+
+def _check_metrics(study: Study, experiment: Experiment[Any]) -> None:
+    for metric in study.metrics:
+        if int(metric.partition("@")[2]) not in experiment.eval.k:
+            cutoffs = ", ".join(map(str, experiment.eval.k))
+            raise UserError(f"eval.k: found {cutoffs}, but the table shows {metric}; allowed: what has its cut-off")
+
+
+@functools.cache
+def _digest(path: str) -> str:
+    return content_digest(pathlib.Path(path))
+
+
+def _text_digest(experiment: Experiment[Any]) -> str | None:
+    """Of the files that the text is made from, where they are named; what the data holds is in its own digest."""
+    named = (getattr(experiment.text, field, None) for field in ("path", "encoder"))
+    paths = [path for path in named if path is not None]
+    if not experiment.model.needs_text or not paths:
+        return None
+    for path in paths:
+        if not pathlib.Path(path).exists():
+            raise UserError(f"text: {path} does not exist")
+    return " ".join(_digest(path) for path in paths)
+
+
+def _key(dataset: str, text: str | None, experiment: Experiment[Any]) -> str:
+    return config_hash(experiment, dataset, text)
+
+
+def _folder_name(experiment: Experiment[Any], key: str) -> str:
+    base = getattr(experiment.model, "base", None)
+    parts = [experiment.model.name, getattr(base, "name", None), experiment.data.name, f"s{experiment.seed}", key]
+    return re.sub(r"[^\w.-]", "_", "-".join(part for part in parts if part))

@@ -1,0 +1,151 @@
+"""The table of a study as Markdown: numbers first, then what they mean and what they were measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxrec.eval.significance import SIGNIFICANT, Spread
+from jaxrec.studies.outcome import Comparison, Outcome
+
+_SAMPLE = (
+    "**Built-in sample.** No data was given for {columns}, so the numbers there are of synthetic users and items. "
+    "They say that the machinery works and nothing about real data."
+)
+_PARTS = {"valid": "validation part", "test": "test part"}
+
+
+def as_markdown(outcome: Outcome, figure: str | None) -> str:
+    """The whole page; figure: name of the picture beside it."""
+    study = outcome.study
+    blocks = [f"# {study.title}"]
+    on_sample = [label for label, run in outcome.first.items() if run.result["dataset"]["source"] == "sample"]
+    if on_sample:
+        blocks.append("> " + _SAMPLE.format(columns=", ".join(on_sample)))
+    if outcome.missing:
+        failed = f", {len(outcome.failures)} of them failed" if outcome.failures else ""
+        blocks.append(f"> **Partial.** {len(outcome.missing)} of {outcome.num_cells} cells are missing{failed}.")
+    blocks.append(_table(_main_rows(outcome)))
+    blocks.append(_meaning(outcome))
+    if figure is not None:
+        blocks.append(f"![{study.title}]({figure})")
+    if outcome.comparisons:
+        blocks += ["## Comparisons", _table(_comparison_rows(outcome))]
+    blocks += ["## Data and protocol", _bullets(_column_lines(outcome))]
+    notes = [*outcome.notes, *(f"failed: {label}: {reason}" for label, reason in outcome.failures.items())]
+    notes += [f"missing: {label}" for label in outcome.missing if label not in outcome.failures]
+    if notes:
+        blocks += ["## Notes", _bullets(notes)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _main_rows(outcome: Outcome) -> list[list[str]]:
+    """Header, a row a system with its improvement below it, the references."""
+    study = outcome.study
+    columns = [column.label for column in study.columns]
+    places = [(column, metric) for column in columns for metric in study.metrics]
+    single = len(columns) == 1
+    rows = [["", "seeds", *(metric if single else f"{column} {metric}" for column, metric in places)]]
+    for row in study.rows:
+        done = [len(outcome.systems[row.label, c].runs) if (row.label, c) in outcome.systems else 0 for c in columns]
+        wanted = len(study.seeds)
+        seeds = f"{wanted}" if min(done) == wanted else f"{min(done)} to {max(done)} of {wanted}"
+        if min(done) == max(done) < wanted:
+            seeds = f"{max(done)} of {wanted}"
+        rows.append([row.label, seeds, *(_cell(outcome, row.label, *place) for place in places)])
+        if len(row.against) == 1:
+            found = {(c.column, c.metric): c for c in outcome.comparisons if c.row == row.label}
+            shown = [_improvement(found.get(place)) for place in places]
+            rows.append([f"*improvement over {row.against[0]}*", "", *shown])
+    for name in dict.fromkeys(name for column in outcome.first for name in outcome.references(column)):
+        cells = []
+        for column, metric in places:
+            value = outcome.references(column).get(name, {}).get(metric) if column in outcome.first else None
+            cells.append("" if value is None else f"{value:.4f}")
+        rows.append([f"*{name}*", "", *cells])
+    return rows
+
+
+def _cell(outcome: Outcome, row: str, column: str, metric: str) -> str:
+    """Mean and deviation; bold: the best of the column; the star: significantly better than what it stands against."""
+    system = outcome.systems.get((row, column))
+    if system is None:
+        return "missing"
+    value = system.metrics[metric]
+    star = r"\*" if outcome.starred(row, column, metric) else ""
+    others = [found.metrics[metric].mean for (_, label), found in outcome.systems.items() if label == column]
+    shown = _spread(value)
+    return f"**{shown}**{star}" if value.mean == max(others) and len(others) > 1 else shown + star
+
+
+def _spread(value: Spread) -> str:
+    return f"{value.mean:.4f}" if value.deviation is None else f"{value.mean:.4f} ± {value.deviation:.4f}"
+
+
+def _improvement(comparison: Comparison | None) -> str:
+    if comparison is None or comparison.improvement is None:
+        return ""
+    return f"{comparison.improvement:+.2%}"
+
+
+def _meaning(outcome: Outcome) -> str:
+    study = outcome.study
+    lines = [
+        f"{study.protocol.capitalize()} ranking, {_PARTS[study.part]}. Seeds "
+        f"{', '.join(map(str, study.seeds))}"
+        + ("; mean ± deviation over seeds (n - 1)." if len(study.seeds) > 1 else "; one seed has no deviation.")
+    ]
+    if len(study.rows) > 1:
+        lines.append("Bold: the best of a column.")
+    if any(row.against for row in study.rows):
+        sizes = {sum(c.metric == metric for c in outcome.comparisons) for metric in study.metrics}
+        lines.append(
+            r"\*: better than each row that it is tested against; two-sided paired t-test over users of the means "
+            f"over seeds, p < {SIGNIFICANT} after Holm's correction over the comparisons of one metric "
+            f"({max(sizes)} here)."
+        )
+    return " ".join(lines)
+
+
+def _comparison_rows(outcome: Outcome) -> list[list[str]]:
+    single = len(outcome.study.columns) == 1
+    head = ["comparison", *([] if single else ["column"]), "metric", "improvement", "t-test p", "Holm p", "Wilcoxon p"]
+    rows = [[*head, ""]]
+    for c in outcome.comparisons:
+        where = [] if single else [c.column]
+        verdict = "better" if c.better else "worse" if c.worse else ""
+        values = [_p(c.t_test), _p(c.holm), _p(c.wilcoxon)]
+        rows.append([f"{c.row} against {c.against}", *where, c.metric, _improvement(c), *values, verdict])
+    return rows
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}"
+
+
+def _column_lines(outcome: Outcome) -> list[str]:
+    lines = []
+    for column in outcome.study.columns:
+        if column.label not in outcome.first:
+            continue
+        run = outcome.first[column.label]
+        data, protocol = run.result["dataset"], outcome.protocol(column.label)
+        sizes = data["num_interactions"]
+        source = "built-in sample" if data["source"] == "sample" else data["name"]
+        lines.append(
+            f"{column.label}: {source}, {data['num_users']:,} users, {data['num_items']:,} items, "
+            f"{sizes['train']:,} / {sizes['valid']:,} / {sizes['test']:,} interactions (train / valid / test), sha256 "
+            f"{data['sha256'][:12]}; {protocol['num_users']:,} users ranked, k {', '.join(map(str, protocol['k']))}, "
+            f"masked: {', '.join(protocol['masked']) or 'nothing'}"
+            + (f"; {' '.join(column.flags)}" if column.flags else "")
+        )
+    return lines
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    header, *body = ([cell.replace("|", r"\|") for cell in row] for row in rows)
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *body))
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
