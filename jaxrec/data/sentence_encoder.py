@@ -24,7 +24,7 @@ CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json
 _LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 """Token counts that texts are padded to: few, because each is compiled once; near, because padding is computed too."""
 _BATCH_TOKENS = 4096
-_NOTICE_SECONDS = 10.0
+_NOTICE_SECONDS = 20.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ def read_encoder(folder: str | Path) -> SentenceEncoder:
 
 
 def encode(encoder: SentenceEncoder, texts: Sequence[str], notice: Callable[[str], None]) -> np.ndarray:
-    """Vectors of texts, [n, width] float32. notice: told about every ten seconds how far it is.
+    """Vectors of texts, [n, width] float32. notice: told now and then how far it is.
 
     Texts are sorted by their number of tokens and run in batches of a few fixed shapes on the default device.
 
@@ -88,7 +88,7 @@ def encode(encoder: SentenceEncoder, texts: Sequence[str], notice: Callable[[str
     """
     import jax
 
-    params = read_bert_params(encoder.folder / WEIGHTS, encoder.bert)
+    params = jax.device_put(read_bert_params(encoder.folder / WEIGHTS, encoder.bert))
     tokens = _tokenize(encoder, texts)
     forward = jax.jit(bert_forward(encoder.bert, encoder.pooling, encoder.normalize))
     sizes = np.array([len(ids) for ids in tokens])

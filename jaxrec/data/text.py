@@ -55,16 +55,15 @@ def check_text(config: TextConfig) -> None:
             raise UserError(f"text.{field}: found {value}, allowed: 1 or more")
     if config.path is not None and config.encoder is not None:
         raise UserError(f"text.encoder: found {config.encoder} beside text.path {config.path}, allowed: one of them")
-    for field, value, source in (("path", config.path, "given"), ("encoder", config.encoder, "encoder")):
+    sources = (("path", config.path, "given"), ("encoder", config.encoder, "encoder"))
+    for field, value, source in sources:
         if value is not None and config.source not in ("auto", source):
             raise UserError(
                 f"text.source: found {config.source} beside text.{field} {value}, allowed: auto or {source}"
             )
+    for field, value, source in sources:
         if value is None and config.source == source:
-            raise UserError(
-                f"text.source: found {source} without text.{field}, allowed: --text.{field} with a local folder"
-                f"{' or file' if field == 'path' else ''}, or auto"
-            )
+            raise UserError(f"text.source: found {source} without text.{field}, allowed: --text.{field} DIR, or auto")
     if config.truncate_dim is not None and config.path is None and config.encoder is None:
         raise UserError(
             f"text.truncate_dim: found {config.truncate_dim} without text.path or text.encoder, allowed: text.dim, "
