@@ -10,6 +10,7 @@ from jaxrec.data.dataset import Dataset
 from jaxrec.data.text_config import TextConfig
 from jaxrec.data.text_features import TextFeatures, truncated, users_from_items
 from jaxrec.data.text_files import GivenText, read_text_files
+from jaxrec.data.text_shuffle import dealt_rows, shuffle_texts
 from jaxrec.errors import UserError
 
 __all__ = ["TextFeatures", "check_text", "load_text", "require_text", "users_from_items"]
@@ -29,7 +30,7 @@ def load_text(
     if config.source == "none":
         return None
     if config.path is not None:
-        return _align_given(read_text_files(config.path), dataset, config.truncate_dim)
+        return _align_given(read_text_files(config.path), dataset, config)
     texts = dataset.item_text
     if texts is None or not any(text.strip() for text in texts):
         if config.source == "auto" and config.encoder is None:
@@ -38,6 +39,8 @@ def load_text(
             f'text.source: "{"tfidf" if config.encoder is None else "encoder"}", but data set {dataset.name} has no '
             "item text; allowed: --text.path DIR, an item_text.jsonl in the data folder, or --model.text-source learned"
         )
+    if config.shuffle:
+        texts = shuffle_texts(texts)
     if config.encoder is not None:
         from jaxrec.data.text_encoder import encoder_features
 
@@ -84,8 +87,9 @@ def require_text(features: TextFeatures | None, model_name: str) -> TextFeatures
     return features
 
 
-def _align_given(given: GivenText, dataset: Dataset, truncate_dim: int | None) -> TextFeatures:
+def _align_given(given: GivenText, dataset: Dataset, config: TextConfig) -> TextFeatures:
     """Given rows brought into the order of the dataset's ids; users from their training items where not given."""
+    truncate_dim = config.truncate_dim
     built_on = given.manifest.get("dataset_sha256")
     if given.user is not None and built_on is not None and built_on != dataset.sha256:
         raise UserError(
@@ -94,12 +98,19 @@ def _align_given(given: GivenText, dataset: Dataset, truncate_dim: int | None) -
         )
     item, item_mask = given.item.align(dataset.items, "items")
     item, item_mask = truncated(item, item_mask, truncate_dim)
+    if config.shuffle:
+        item = item[dealt_rows(item_mask)]
     if given.user is not None:
         user, user_mask = truncated(*given.user.align(dataset.users, "users"), truncate_dim)
+        if config.shuffle:
+            user = user[dealt_rows(user_mask)]
     else:
         user, user_mask = users_from_items(item, item_mask, dataset)
     sha256, manifest = given.sha256, given.manifest
     if truncate_dim is not None:
         sha256 = hashlib.sha256(json.dumps(["truncated 1", sha256, truncate_dim]).encode()).hexdigest()
         manifest = manifest | {"truncate_dim": truncate_dim}
+    if config.shuffle:
+        sha256 = hashlib.sha256(json.dumps(["shuffled 1", sha256]).encode()).hexdigest()
+        manifest = manifest | {"shuffle": True}
     return TextFeatures(user, item, user_mask, item_mask, "given", sha256, manifest)
