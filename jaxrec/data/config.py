@@ -20,6 +20,8 @@ class ColumnsConfig:
     """Column of times in seconds; used where present."""
     behavior: str = "behavior"
     """Column of behaviour names; used where present."""
+    review: str = "review"
+    """Column of review texts; used with data.reviews."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,8 @@ class DataConfig:
     """Join the parts that a divided source gives and split them anew."""
     on_bad_row: Literal["error", "skip"] = "error"
     """A bad row stops the load, or is counted and reported."""
+    reviews: bool = False
+    """Keep the review text of each interaction, for sources that have it; it takes memory and room in the cache."""
     filter: FilterConfig = FilterConfig()
     split: Literal["given", "ratio", "leave_one_out", "global_temporal"] = "ratio"
     """How interactions become train, valid and test."""

@@ -113,7 +113,12 @@ def content_digest(path: pathlib.Path) -> str:
 def recipe(config: DataConfig) -> dict[str, Any]:
     """The settings that decide what becomes of given content, as JSON."""
     settings = dataclasses.asdict(config)
-    return {"version": RECIPE_VERSION} | {name: settings[name] for name in _RECIPE}
+    chosen = {name: settings[name] for name in _RECIPE}
+    if config.reviews:
+        return {"version": RECIPE_VERSION} | chosen | {"reviews": True}
+    # Without reviews it does not matter what their column is called.
+    del chosen["columns"]["review"]
+    return {"version": RECIPE_VERSION} | chosen
 
 
 def _from_cache(entry: pathlib.Path, sha256: str, tell: Callable[[str], None]) -> Dataset | None:

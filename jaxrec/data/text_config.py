@@ -24,3 +24,7 @@ class TextConfig:
     """Deal the texts to other items by a fixed rule: a control, does text help because of what it says?"""
     truncate_dim: int | None = None
     """Cut given or encoded vectors to their first columns, for models that are trained for it; None keeps all."""
+    reviews: int = 0
+    """Add up to this many training reviews to an item's text, and as many own ones to a user's (with data.reviews)."""
+    review_chars: int = 400
+    """Cut each of these reviews to this many characters."""
