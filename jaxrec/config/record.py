@@ -62,7 +62,8 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         record = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
         # A config of several classes' kind says its own: a class constant, not a field.
-        return record if "name" in record or not hasattr(value, "name") else {"name": value.name} | record
+        name = getattr(value, "name", None)
+        return record if name is None or "name" in record else {"name": name} | record
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
     return value

@@ -7,6 +7,7 @@ full loss stays, and two parts stand beside it. Scores are the base's alone; tex
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,8 @@ from jaxrec.data.batch import Batch
 from jaxrec.models.base import Context, Encoded, Extra, ItemVectors, LayeredModel, LossOutput, Params
 from jaxrec.models.lightgcn import LightGCN, LightGCNConfig
 from jaxrec.models.lmmrec_config import CoordinationConfig, CorrespondenceConfig, LMMRecConfig
+from jaxrec.models.polycf import PolyCF, PolyCFConfig
+from jaxrec.models.weightedgcl import WeightedGCL, WeightedGCLConfig
 from jaxrec.nn.alignment import candidates, coordination, correspondence, cosines
 from jaxrec.nn.contrast import normalize
 from jaxrec.nn.embedding import EmbeddingTable
@@ -26,7 +29,11 @@ from jaxrec.nn.text_tower import TextTower
 
 __all__ = ["CoordinationConfig", "CorrespondenceConfig", "LMMRec", "LMMRecConfig"]
 
-_BASES = {LightGCNConfig: LightGCN}
+_BASES: dict[type, Callable[..., LayeredModel]] = {
+    LightGCNConfig: LightGCN,
+    WeightedGCLConfig: WeightedGCL,
+    PolyCFConfig: PolyCF,
+}
 _Side = tuple[Params, jax.Array, jax.Array]
 """What one of student and teacher sees: prototypes and tower, layers [K, S, R, D], text vectors [S, R, T]."""
 _Parts = dict[str, jax.Array]
@@ -119,18 +126,15 @@ class LMMRec:
         """Coordination (Eq. 7 and 8) and correspondence (Eq. 9), weighted; ids, mask: [3, B], whole everywhere."""
         config = self.config
         graph, text = self._views(*student)  # of users, positive and negative items: Eq. 8's three pairs
-        if teacher is not None:
-            taught_graph, taught_text = self._views(*teacher, expressed=config.correspondence.teacher_view != "encoder")
-            graph, text = jnp.concatenate([graph, taught_graph]), jnp.concatenate([text, taught_text])
-        pairs = cosines(graph, text, axes)
-        by_student = jax.tree.map(lambda cosine: cosine[:3], pairs)
+        by_student = cosines(graph, text, axes)
         among = candidates(ids, mask, graph.shape[1], axes)
         parts = {}
         if config.coordination.weight > 0:
             value = coordination(by_student, among, config.coordination.temperature)
             parts["coordination"] = config.coordination.weight * value
         if teacher is not None:
-            by_teacher = jax.tree.map(lambda cosine: cosine[3:], pairs)
+            views = self._views(*teacher, expressed=config.correspondence.teacher_view == "prototypes")
+            by_teacher = cosines(*views, axes)
             temperatures = config.correspondence.teacher_temperature, config.correspondence.student_temperature
             value = correspondence(by_teacher, by_student, among, temperatures)
             parts["correspondence"] = config.correspondence.weight * value

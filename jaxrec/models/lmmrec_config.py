@@ -10,8 +10,11 @@ from jax.sharding import PartitionSpec
 
 from jaxrec.errors import UserError
 from jaxrec.models.lightgcn import LightGCNConfig
+from jaxrec.models.polycf import PolyCFConfig
+from jaxrec.models.weightedgcl import WeightedGCLConfig
+from jaxrec.nn.contrast import MIN_TEMPERATURE
 
-BaseConfig = LightGCNConfig
+BaseConfig = LightGCNConfig | WeightedGCLConfig | PolyCFConfig
 """The graph models that LMMRec can stand on."""
 
 
@@ -81,16 +84,17 @@ class LMMRecConfig:
     def validate(self) -> None:
         """Raise UserError for a value that no data could make sense of."""
         self.base.validate("model.base")
-        above_zero, from_zero = (lambda value: value > 0, "above 0"), (lambda value: value >= 0, "0 or more")
+        warm = (lambda value: value >= MIN_TEMPERATURE, f"{MIN_TEMPERATURE} or more")
+        from_zero = (lambda value: value >= 0, "0 or more")
         rules = {
             "base_weight": from_zero,
             "num_prototypes": (lambda value: value >= 1, "1 or more"),
             "regularization": from_zero,
             "coordination.weight": from_zero,
-            "coordination.temperature": above_zero,
+            "coordination.temperature": warm,
             "correspondence.weight": from_zero,
-            "correspondence.student_temperature": above_zero,
-            "correspondence.teacher_temperature": above_zero,
+            "correspondence.student_temperature": warm,
+            "correspondence.teacher_temperature": warm,
             "correspondence.momentum": (lambda value: 0 <= value <= 1, "from 0 to 1"),
         }
         for field, (holds, allowed) in rules.items():

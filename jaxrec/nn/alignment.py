@@ -11,21 +11,26 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrec.nn.contrast import comparable, divergence, info_nce, own_candidate
+from jaxrec.nn.contrast import comparable, divergence, log_partition, own_candidate, shifted
 from jaxrec.nn.sharding import Axes, all_rows, first_row
 
 
 class Cosines(NamedTuple):
-    """[S, R, C]: of this device's graph views with all texts, and of its texts with all graph views."""
+    """Of this device's graph views with all texts, [S, R, C]; of all graph views with its texts, [S, C, R].
+
+    On one device, which has all rows, both are the same matrix: rows are read in one direction, columns in the other,
+    and nothing is transposed.
+    """
 
     by_graph: jax.Array
     by_text: jax.Array
 
 
 class Candidates(NamedTuple):
-    """allowed, own: [S, R, C], [R, C] bool (jaxrec.nn.contrast); row_mask: [S, R] bool, count: [S] the real rows."""
+    """allowed: of each matrix of Cosines (jaxrec.nn.contrast); own: [R, C] bool; row_mask: [S, R] bool; count: [S]
+    real rows of all devices."""
 
-    allowed: jax.Array
+    allowed: Cosines
     own: jax.Array
     row_mask: jax.Array
     count: jax.Array
@@ -40,8 +45,7 @@ def cosines(graph: jax.Array, text: jax.Array, axes: Axes) -> Cosines:
     """Every row against every candidate, in full float32, as a temperature magnifies; views [S, R, D]."""
     all_graph, all_text = all_rows(jnp.stack([graph, text]), axes, axis=2)
     by_graph = _products(graph, all_text)
-    # One device has all rows, so that one direction is the other's transpose.
-    return Cosines(by_graph, _products(text, all_graph) if axes else by_graph.swapaxes(1, 2))
+    return Cosines(by_graph, _products(all_graph, text) if axes else by_graph)
 
 
 def candidates(ids: jax.Array, mask: jax.Array, num_rows: int, axes: Axes) -> Candidates:
@@ -50,12 +54,14 @@ def candidates(ids: jax.Array, mask: jax.Array, num_rows: int, axes: Axes) -> Ca
     own = own_candidate(num_rows, ids.shape[1], first)
     row_ids, row_mask = (jax.lax.dynamic_slice_in_dim(whole, first, num_rows, axis=1) for whole in (ids, mask))
     allowed = jnp.stack([comparable(row_ids[s], row_mask[s], ids[s], mask[s], own) for s in range(len(ids))])
-    return Candidates(allowed, own, row_mask, mask.sum(1))
+    return Candidates(Cosines(allowed, allowed.swapaxes(1, 2) if axes else allowed), own, row_mask, mask.sum(1))
 
 
 def coordination(student: Cosines, among: Candidates, temperature: float) -> jax.Array:
     """Each node's graph view against all texts, summed over the sets (LMMRec Eq. 7 and 8)."""
-    return among.mean(info_nce(student.by_graph / temperature, among.allowed, among.own), len(among.count))
+    logits = shifted(student.by_graph, temperature)
+    own = jnp.where(among.own, logits, 0.0).sum(-1)
+    return among.mean(log_partition(logits, among.allowed.by_graph) - own, len(among.count))
 
 
 def correspondence(
@@ -63,12 +69,12 @@ def correspondence(
 ) -> jax.Array:
     """Divergence of the student's distributions from the teacher's, both ways, mean over the teacher's sets (Eq. 9).
 
-    temperatures: of teacher and student. The paper's similarities become distributions by a softmax over the batch.
+    temperatures: of teacher and student.
     """
     num_sets, total = len(teacher.by_graph), jnp.zeros(())
-    for taught, own in zip(teacher, student, strict=True):
-        rows = divergence(taught / temperatures[0], own[:num_sets] / temperatures[1], among.allowed[:num_sets])
-        total += among.mean(rows, num_sets)
+    for taught, own, allowed, axis in zip(teacher, student, among.allowed, (2, 1), strict=True):
+        logits = shifted(taught, temperatures[0]), shifted(own, temperatures[1])[:num_sets]
+        total += among.mean(divergence(*logits, allowed[:num_sets], axis), num_sets)
     return total / num_sets
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+MIN_TEMPERATURE = 0.025
+"""exp(-2 / 0.025) is a normal float32: from here on a sum over `shifted` logits loses nothing."""
+
 
 def normalize(vectors: jax.Array) -> jax.Array:
     """Rows of unit length; a zero row stays zero and has a finite gradient."""
@@ -48,12 +51,28 @@ def info_nce(logits: jax.Array, allowed: jax.Array, own: jax.Array) -> jax.Array
     return -jnp.where(own, log_softmax(logits, allowed), 0.0).sum(-1)
 
 
-def divergence(teacher: jax.Array, student: jax.Array, allowed: jax.Array) -> jax.Array:
-    """KL(softmax of the teacher's logits || softmax of the student's) of each row, [R] (one half of LMMRec Eq. 9).
+def divergence(teacher: jax.Array, student: jax.Array, allowed: jax.Array, axis: int = -1) -> jax.Array:
+    """KL(softmax of the teacher's logits || softmax of the student's), [R] (one half of LMMRec Eq. 9).
 
-    The paper's similarities are made distributions by a softmax over the allowed candidates. The teacher gets no
-    gradient.
+    The paper's similarities are made distributions by a softmax over the allowed candidates, which lie along `axis`.
+    Logits are `shifted`, so that no maximum is needed: exponentials are taken once, for rows and for columns. The
+    teacher gets no gradient.
     """
-    log_teacher = log_softmax(jax.lax.stop_gradient(teacher), allowed)
-    log_student = log_softmax(student, allowed)
-    return jnp.where(allowed, jnp.exp(log_teacher) * (log_teacher - log_student), 0.0).sum(-1)
+    teacher = jax.lax.stop_gradient(teacher)
+    log_teacher, log_student = (log_partition(logits, allowed, axis) for logits in (teacher, student))
+    weighted = jnp.where(allowed, jnp.exp(teacher) * (teacher - student), 0.0).sum(axis)
+    return weighted * jnp.exp(-log_teacher) - log_teacher + log_student
+
+
+def shifted(cosines: jax.Array, temperature: float) -> jax.Array:
+    """Logits of cosines, at most 0 and no less than -2 / temperature."""
+    return (cosines - 1.0) / temperature
+
+
+def log_partition(logits: jax.Array, allowed: jax.Array, axis: int = -1) -> jax.Array:
+    """Log of the sum of exponentials of `shifted` logits over the allowed candidates; 0 where there is none.
+
+    Exact while the exponentials are normal numbers, which MIN_TEMPERATURE sees to.
+    """
+    total = jnp.where(allowed, jnp.exp(logits), 0.0).sum(axis)
+    return jnp.log(jnp.where(total > 0, total, 1.0))

@@ -13,11 +13,12 @@ from jaxrec.models.bprmf import BPRMFConfig
 from jaxrec.models.lightgcn import LightGCNConfig
 from jaxrec.models.lmmrec import CoordinationConfig, CorrespondenceConfig, LMMRecConfig
 from jaxrec.models.polycf import PolyCFConfig
+from jaxrec.models.polycf_signal import PolyCFSignalConfig
 from jaxrec.models.popularity import PopularityConfig
 from jaxrec.models.weightedgcl import WeightedGCLConfig
 from jaxrec.nn.graph import build_graph
 
-NUM_USERS, NUM_ITEMS, DIM, TEXT_DIM = 24, 18, 8, 10
+NUM_USERS, NUM_ITEMS, DIM, TEXT_DIM, NUM_SINGULAR_VECTORS = 24, 18, 8, 10, 4
 BASE = LightGCNConfig(dim=DIM, num_layers=3, init_std=0.3)
 # Weights large enough that an error in any part shows in the total.
 LMMREC = LMMRecConfig(
@@ -36,9 +37,21 @@ SMALL = {
     "weightedgcl": WeightedGCLConfig(dim=DIM, num_layers=3, contrast_weight=0.02, noise=0.5),
     "polycf": PolyCFConfig(dim=DIM, exponents=(0.0, 0.3, 0.8), init_std=0.3),
     "polycf_dropout": PolyCFConfig(dim=DIM, num_layers=2, init_std=0.3, edge_dropout=0.3),
+    # The positives that the literal reading shows to the filter are what the contract's scores show too.
+    "polycf_signal": PolyCFSignalConfig(num_singular_vectors=NUM_SINGULAR_VECTORS, hide_positives=False),
+    "polycf_signal_dropout": PolyCFSignalConfig(degree=2, num_singular_vectors=NUM_SINGULAR_VECTORS),
     "lmmrec": LMMREC,
     "lmmrec_learned": dataclasses.replace(LMMREC, text_source="learned"),
     "lmmrec_dropout": dataclasses.replace(LMMREC, base=dataclasses.replace(BASE, edge_dropout=0.3)),
+    "lmmrec_over_weightedgcl": dataclasses.replace(
+        LMMREC, base=WeightedGCLConfig(dim=DIM, num_layers=3, contrast_weight=0.02, noise=0.5), regularization=1e-4
+    ),
+    "lmmrec_over_polycf": dataclasses.replace(LMMREC, base=PolyCFConfig(dim=DIM, init_std=0.3)),
+    "lmmrec_literal": dataclasses.replace(
+        LMMREC,
+        correspondence=dataclasses.replace(LMMREC.correspondence, teacher_view="encoder"),
+    ),
+    "lmmrec_no_encoder": dataclasses.replace(LMMREC, graph_encoder="none"),
 }
 
 
@@ -63,6 +76,7 @@ def context(mesh=None):
         user_text_mask=user_mask,
         item_text_mask=item_mask,
         item_counts=np.bincount(items, minlength=NUM_ITEMS).astype(np.int32),
+        item_singular_vectors=singular_vectors().astype(np.float32),
         mesh=mesh,
     )
     return jax.tree.map(jnp.asarray, ctx)
@@ -95,3 +109,8 @@ def dense_adjacency():
     degrees = adjacency.sum(1)
     scale = np.where(degrees > 0, 1 / np.sqrt(np.maximum(degrees, 1)), 0)
     return scale[:, None] * adjacency * scale[None, :]
+
+
+def singular_vectors():
+    """First right singular vectors [I, d] float64 of the normalised interactions."""
+    return np.linalg.svd(dense_adjacency()[:NUM_USERS, NUM_USERS:])[2][:NUM_SINGULAR_VECTORS].T

@@ -5,7 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrec.nn.contrast import comparable, divergence, info_nce, log_softmax, normalize, own_candidate, similarities
+from jaxrec.nn.contrast import (
+    MIN_TEMPERATURE,
+    comparable,
+    divergence,
+    info_nce,
+    log_partition,
+    log_softmax,
+    normalize,
+    own_candidate,
+    shifted,
+    similarities,
+)
 from jaxrec.nn.losses import bpr_loss, half_squared_norm, masked_mean, squared_norm
 from jaxrec.nn.momentum import follow
 
@@ -134,6 +145,18 @@ def test_divergence_is_kl_of_the_teacher_from_the_student():
         np.testing.assert_allclose(actual[r], (v * np.log(v / u)).sum(), rtol=1e-5)
     assert not np.allclose(actual, divergence(student, teacher, allowed), rtol=1e-3)
     assert jnp.all(jax.grad(lambda t: divergence(t, student, allowed).sum())(teacher) == 0)
+    np.testing.assert_allclose(divergence(teacher.T, student.T, allowed.T, axis=0), actual, rtol=1e-5)
+
+
+def test_sums_over_shifted_logits_are_exact_at_the_lowest_temperature():
+    cosines = jnp.array([[-1.0, -1.0, -0.999], [1.0, -1.0, 0.3], [0.1, 0.2, 0.3]])
+    allowed = jnp.ones((3, 3), bool).at[2].set(False)
+    logits = (np.asarray(cosines, np.float64) - 1) / MIN_TEMPERATURE
+    actual = log_partition(shifted(cosines, MIN_TEMPERATURE), allowed)
+    np.testing.assert_allclose(actual[:2], np.log(np.exp(logits[:2]).sum(1)), rtol=1e-5, atol=1e-6)
+    assert actual[2] == 0  # nothing to compare with
+    slope = jax.grad(lambda c: log_partition(shifted(c, MIN_TEMPERATURE), allowed).sum())(cosines)
+    np.testing.assert_allclose(slope.sum(1), [40, 40, 0], rtol=1e-5)
 
 
 def test_divergence_from_an_equal_teacher_is_zero_and_flat():
