@@ -79,7 +79,7 @@ def _space(arguments: SweepArguments, experiment: Experiment[Any]) -> Space:
     elif arguments.search:
         space = space_from_flags(arguments.search, experiment)
     else:
-        space = default_space(experiment.model.name)
+        space = default_space(experiment)
     return check_space(space, experiment)
 
 

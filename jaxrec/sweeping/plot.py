@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from jaxrec.sweeping.record import data_name
 from jaxrec.sweeping.search import short_names, shown_value
 from jaxrec.sweeping.space import Choice, LogUniform, Space
 
@@ -57,9 +58,7 @@ def draw(path: pathlib.Path, summary: dict[str, Any], space: Space) -> bool:
         axis.set_axis_off()
     for row in range(rows):
         figure.axes[row * columns].set_ylabel(f"valid {summary['monitor']}")
-    data = summary["dataset"]
-    data_name = data["name"] if data["source"] == "path" else "the built-in sample"
-    figure.suptitle(f"{summary['name']}, validation part of {data_name}")
+    figure.suptitle(f"{summary['name']}, validation part of {data_name(summary)}")
     figure.savefig(path, dpi=120)
     return True
 

@@ -13,7 +13,7 @@ from jaxrec.errors import UserError
 from jaxrec.run_folder import SCHEMA, read_json, versions, write_json
 from jaxrec.sweeping.search import short_names, shown_value
 from jaxrec.sweeping.space import Space, describe, space_json, with_values
-from jaxrec.sweeping.study import MIN_FOR_PRUNING, STARTUP_TRIALS, Study
+from jaxrec.sweeping.study import MIN_FOR_PRUNING, STARTUP_TRIALS, Study, as_it_stands, notes_of
 
 _STATES = {TrialState.COMPLETE: "done", TrialState.PRUNED: "cut short", TrialState.FAIL: "failed"}
 
@@ -121,6 +121,12 @@ def cells(summary: dict[str, Any], trials: list[dict[str, Any]]) -> list[list[st
     return rows
 
 
+def data_name(summary: dict[str, Any]) -> str:
+    """What the trials were trained on."""
+    data = summary["dataset"]
+    return data["name"] if data["source"] == "path" else "the built-in sample"
+
+
 def budget_line(budget: dict[str, Any]) -> str:
     """The budget in one sentence."""
     stopping = f"patience {budget['patience']}" if budget["patience"] else "no early stopping"
@@ -144,11 +150,11 @@ def as_markdown(summary: dict[str, Any], space: Space) -> str:
     lines = [
         f"# {summary['name']}: {len(rows)} of {summary['budget']['trials']} trials",
         "",
-        f"Chosen by {summary['monitor']} on the validation part; the test part was not read.",
+        f"Chosen by {summary['monitor']} on the validation part; the search did not read the test part.",
         "",
         *("| " + " | ".join(row) + " |" for row in (header, rule, *rows)),
         "",
-        f"- data: {summary['dataset']['name']} ({summary['dataset']['source']})",
+        f"- data: {data_name(summary)}",
         f"- budget: {budget_line(summary['budget'])}",
         *(f"- searched: {name} = {describe(domain)}" for name, domain in space.items()),
     ]
@@ -171,7 +177,7 @@ def _state(trial: dict[str, Any]) -> str:
 
 def _trial_json(ordinal: int, trial: FrozenTrial) -> dict[str, Any]:
     """One trial; the value of one cut short is the best that it had reached, and does not take part in the choice."""
-    notes, reached = trial.user_attrs, trial.intermediate_values
+    notes, reached = notes_of(trial), trial.intermediate_values
     value, best_epoch = trial.value, notes.get("best_epoch")
     if trial.state == TrialState.PRUNED and reached:
         best_epoch = max(reached, key=lambda epoch: (reached[epoch], -epoch))
@@ -184,7 +190,7 @@ def _trial_json(ordinal: int, trial: FrozenTrial) -> dict[str, Any]:
         "epochs": notes.get("epochs"),
         "values": notes["values"],
         "seconds": notes.get("seconds", 0.0),
-        "as_it_stands": "as_it_stands" in notes,
+        "as_it_stands": as_it_stands(trial),
         "same_as": notes.get("same_as"),
         "reason": notes.get("reason"),
         "run": notes.get("run"),

@@ -13,7 +13,7 @@ from jaxrec.config import Experiment
 from jaxrec.errors import UserError
 from jaxrec.sweeping.display import SweepDisplay
 from jaxrec.sweeping.space import Space, Value, contains, values_of, with_values
-from jaxrec.sweeping.study import Study
+from jaxrec.sweeping.study import Study, StudyError, as_it_stands, notes_of
 from jaxrec.sweeping.trial import Outcome, PrunedError, Trials
 
 
@@ -44,7 +44,7 @@ def search(
     with display:
         while (done := len(study.counted())) < total:
             trial, values = study.ask(space, start)
-            stands = " (the config as it stands)" if "as_it_stands" in trial.user_attrs else ""
+            stands = " (the config as it stands)" if as_it_stands(trial) else ""
             display.start(done, shown(values) + stands, _best(study))
             _run(study, trial, values, with_values(experiment, values), trials, display)
             _keep_the_best(study, trials)
@@ -89,15 +89,14 @@ def _run(
     def report(epoch: int, value: float) -> None:
         nonlocal reached
         reached = epoch
-        trial.report(value, epoch)
-        if trial.should_prune():
+        if study.report(trial, epoch, value):
             raise PrunedError
 
     started = time.monotonic()
     try:
         prepared = trials.prepare(experiment)
         notes["run"] = prepared.hash
-        twin = next((other for other in study.counted() if other.user_attrs.get("run") == prepared.hash), None)
+        twin = next((other for other in study.counted() if notes_of(other).get("run") == prepared.hash), None)
         if twin is not None:
             _repeat(study, trial, twin, notes, display)
             return
@@ -121,9 +120,10 @@ def _run(
 def _repeat(study: Study, trial: Trial, twin: FrozenTrial, notes: dict[str, Any], display: SweepDisplay) -> None:
     """Settings that were tried already give what they gave."""
     same = study.counted().index(twin) + 1
-    carried = {name: twin.user_attrs[name] for name in ("reason", *Outcome._fields) if name in twin.user_attrs}
+    found = notes_of(twin)
+    carried = {name: found[name] for name in ("reason", *Outcome._fields) if name in found}
     for epoch, value in twin.intermediate_values.items():
-        trial.report(value, epoch)
+        study.report(trial, epoch, value)
     study.finish(trial, twin.value, twin.state, carried | notes | {"seconds": 0.0, "same_as": same})
     display.end(f"the settings of trial {same}, so not trained again", counts=False)
 
@@ -131,16 +131,17 @@ def _repeat(study: Study, trial: Trial, twin: FrozenTrial, notes: dict[str, Any]
 def _require_of_settings(error: Exception) -> None:
     """Pass on what other settings would not mend: a disk that is full, devices that fail."""
     out_of_memory = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
-    refused = isinstance(error, UserError) and not isinstance(error.__cause__, OSError)
+    refused = isinstance(error, UserError) and not isinstance(error, StudyError)
+    refused = refused and not isinstance(error.__cause__, OSError)
     if not out_of_memory and not refused:
         raise error
 
 
 def _keep_the_best(study: Study, trials: Trials) -> None:
     best = study.best()
-    chosen = best.user_attrs.get("run") if best is not None else None
+    chosen = notes_of(best)["run"] if best is not None else None
     for trial in study.counted():
-        run = trial.user_attrs.get("run")
+        run = notes_of(trial).get("run")
         if run is not None and run != chosen:
             trials.discard(run)
 

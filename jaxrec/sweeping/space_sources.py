@@ -20,12 +20,14 @@ _RANGES: dict[str, tuple[type[LogUniform | Uniform | Integers], type]] = {
 FORMS = "FIELD=log:LOW:HIGH, FIELD=uniform:LOW:HIGH, FIELD=integers:LOW:HIGH or FIELD=A,B,C"
 
 _LEARNING_RATE: Space = {"train.optimizer.learning_rate": LogUniform(1e-4, 1e-2)}
+_REGULARIZATION = LogUniform(1e-6, 1e-2)
+_GRAPH: Space = _LEARNING_RATE | {"model.regularization": _REGULARIZATION, "model.num_layers": Choice(1, 2, 3, 4)}
 _WEIGHT = LogUniform(1e-4, 1e-1)
 # The learning rate, which every model has, and what moves a model most beside it.
 DEFAULT_SPACES: dict[str, Space] = {
-    "bprmf": _LEARNING_RATE | {"model.regularization": LogUniform(1e-6, 1e-1)},
-    "lightgcn": _LEARNING_RATE
-    | {"model.regularization": LogUniform(1e-6, 1e-2), "model.num_layers": Choice(1, 2, 3, 4)},
+    "bprmf": _LEARNING_RATE | {"model.regularization": _REGULARIZATION},
+    "lightgcn": _GRAPH,
+    "polycf": _GRAPH,
     "weightedgcl": _LEARNING_RATE
     | {"model.contrast_weight": LogUniform(1e-5, 1e-1), "model.temperature": Choice(0.1, 0.2, 0.5)},
     # Weights and temperature that the paper does not give; the contrast is over the batch, so it goes with its size.
@@ -38,14 +40,19 @@ DEFAULT_SPACES: dict[str, Space] = {
 }
 
 
-def default_space(model: str) -> Space:
-    """The space of a model's name; UserError where it has none."""
-    if model not in DEFAULT_SPACES:
-        raise UserError(
-            f"search space: the model {model} has no default one (there are: {', '.join(DEFAULT_SPACES)}); "
-            f"give --space FILE, or --search with {FORMS}"
-        )
-    return DEFAULT_SPACES[model]
+def default_space(experiment: Experiment[Any]) -> Space:
+    """The space of the experiment's model; of one without an entry, its learning rate and its regularisation.
+
+    Raises UserError for a model that does not train.
+    """
+    model = experiment.model
+    if not model.trains:
+        raise UserError(f"search space: the model {model.name} trains nothing; give --space FILE, or --search {FORMS}")
+    if model.name in DEFAULT_SPACES:
+        return DEFAULT_SPACES[model.name]
+    names = {leaf.name for leaf in leaves(experiment)}
+    regularization = "model.regularization"
+    return _LEARNING_RATE | ({regularization: _REGULARIZATION} if regularization in names else {})
 
 
 def space_from_flags(texts: Sequence[str], experiment: Experiment[Any]) -> Space:

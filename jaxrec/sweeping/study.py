@@ -26,7 +26,23 @@ MIN_FOR_PRUNING = 5
 """Trials that run to their end before any is cut short."""
 _MIN_FOR_IMPORTANCE = 8
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+_NOTES = "notes"
+_STANDS = "as_it_stands"
 _AGAIN = "again"  # of a trial that repeats one a kill interrupted: that one's number
+
+
+def notes_of(trial: FrozenTrial) -> dict[str, Any]:
+    """What was noted when a trial ended."""
+    return trial.user_attrs[_NOTES]
+
+
+def as_it_stands(trial: Trial | FrozenTrial) -> bool:
+    """Whether a trial is the experiment as it stands."""
+    return _STANDS in trial.user_attrs
+
+
+class StudyError(UserError):
+    """The study on disk cannot be read or written: nothing that other settings would mend."""
 
 
 class Study:
@@ -68,7 +84,7 @@ class Study:
             running = [trial for trial in trials if trial.state == TrialState.RUNNING]
             for trial in running:
                 if trial.number not in repeated:  # else a kill fell between these two steps
-                    attributes = {"as_it_stands": True} if "as_it_stands" in trial.user_attrs else {}
+                    attributes = {_STANDS: True} if as_it_stands(trial) else {}
                     self._study.enqueue_trial(trial.params, user_attrs=attributes | {_AGAIN: trial.number})
                 self._study.tell(trial.number, state=TrialState.FAIL)
         return len(running)
@@ -77,7 +93,7 @@ class Study:
         """Let the first trial be the experiment as it stands, where there is none yet."""
         with self._readable():
             if not self._study.get_trials(deepcopy=False):
-                self._study.enqueue_trial(values, user_attrs={"as_it_stands": True})
+                self._study.enqueue_trial(values, user_attrs={_STANDS: True})
 
     def ask(self, space: Space, start: dict[str, Value]) -> tuple[Trial, dict[str, Value]]:
         """The next trial and its values. start: the experiment's own, which the first trial keeps even where they
@@ -90,16 +106,21 @@ class Study:
             )
             trial = self._study.ask()
             kept = {}
-            if "as_it_stands" in trial.user_attrs:
+            if as_it_stands(trial):
                 kept = {name: value for name, value in start.items() if not contains(space[name], value)}
             values = {name: kept[name] if name in kept else _suggest(trial, name, space[name]) for name in space}
         return trial, values
 
+    def report(self, trial: Trial, epoch: int, value: float) -> bool:
+        """Record a validation of a trial under way; whether it should be cut short."""
+        with self._readable():
+            trial.report(value, epoch)
+            return trial.should_prune()
+
     def finish(self, trial: Trial, value: float | None, state: TrialState, notes: dict[str, Any]) -> None:
         """Record how a trial ended; notes: JSON to keep with it."""
         with self._readable():
-            for name, note in notes.items():
-                trial.set_user_attr(name, note)
+            trial.set_user_attr(_NOTES, notes)
             self._study.tell(trial, value, state=state)
 
     def best(self) -> FrozenTrial | None:
@@ -129,7 +150,7 @@ class Study:
             yield
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             reason = str(error.__cause__ or error).splitlines()[0]
-            raise UserError(f"{self.path}: cannot be used as the study of a sweep: {reason}") from error
+            raise StudyError(f"{self.path}: cannot be used as the study of a sweep: {reason}") from error
 
 
 def _suggest(trial: Trial, name: str, domain: Domain) -> Value:

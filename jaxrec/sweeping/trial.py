@@ -112,8 +112,10 @@ class TrainingTrials:
         return self._folder / "trials" / run_hash
 
     def discard(self, run_hash: str) -> None:
-        """See Trials."""
-        shutil.rmtree(self.folder(run_hash) / "checkpoints", ignore_errors=True)
+        """See Trials. A run that was tested keeps its own, for others read them."""
+        folder = self.folder(run_hash)
+        if not (folder / "result.json").exists():
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
 def without_test(dataset: Dataset) -> Dataset:
