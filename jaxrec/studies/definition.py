@@ -23,6 +23,8 @@ class Row:
     """What is run; where it differs from column to column, one for each label of a column."""
     against: tuple[str, ...] = ()
     """Labels of the rows that this one is tested against; the star says that it is better than each of them."""
+    published: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    """What its paper reports: for a column's label, a value for each metric of the study."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +102,10 @@ def check_study(study: Study) -> None:
     _require(study.part in ("valid", "test"), "part", study.part, "valid or test")
     for row in study.rows:
         _check_row(row, rows, columns)
+        for label, values in row.published.items():
+            _require(label in columns, f"row {row.label}: published", label, f"one of {columns}")
+            wanted = f"{len(study.metrics)}, one a metric"
+            _require(len(values) == len(study.metrics), f"row {row.label}: published", f"{len(values)} values", wanted)
     for metric in study.metrics:
         _require(re.fullmatch(r"[a-z]+@\d+", metric), "metrics", metric, "such as ndcg@10")
     if study.figure is not None:

@@ -52,10 +52,19 @@ def _main_rows(outcome: Outcome) -> list[list[str]]:
         if min(done) == max(done) < wanted:
             seeds = f"{max(done)} of {wanted}"
         rows.append([row.label, seeds, *(_cell(outcome, row.label, *place) for place in places)])
-        if len(row.against) == 1:
-            found = {(c.column, c.metric): c for c in outcome.comparisons if c.row == row.label}
+        for other in row.against:
+            found = {(c.column, c.metric): c for c in outcome.comparisons if (c.row, c.against) == (row.label, other)}
             shown = [_improvement(found.get(place)) for place in places]
-            rows.append([f"*improvement over {row.against[0]}*", "", *shown])
+            rows.append([f"*improvement over {other}*", "", *shown])
+        if row.published:
+            values = {
+                (column, metric): row.published[column][index]
+                for column in columns
+                if column in row.published
+                for index, metric in enumerate(study.metrics)
+            }
+            shown = [f"{values[place]:.4f}" if place in values else "" for place in places]
+            rows.append([f"*{row.label}, as published*", "", *shown])
     for name in dict.fromkeys(name for column in outcome.first for name in outcome.references(column)):
         cells = []
         for column, metric in places:
@@ -90,7 +99,7 @@ def _improvement(comparison: Comparison | None) -> str:
 def _meaning(outcome: Outcome) -> str:
     study = outcome.study
     lines = [
-        f"{study.protocol.capitalize()} ranking, {_PARTS[study.part]}. Seeds "
+        f"{study.protocol.capitalize()} ranking, {_PARTS[study.part]}. Seed{'s' if len(study.seeds) > 1 else ''} "
         f"{', '.join(map(str, study.seeds))}"
         + ("; mean ± deviation over seeds (n - 1)." if len(study.seeds) > 1 else "; one seed has no deviation.")
     ]
@@ -138,7 +147,19 @@ def _column_lines(outcome: Outcome) -> list[str]:
             f"masked: {', '.join(protocol['masked']) or 'nothing'}"
             + (f"; {' '.join(column.flags)}" if column.flags else "")
         )
+        lines += _text_lines(outcome, column.label)
     return lines
+
+
+def _text_lines(outcome: Outcome, column: str) -> list[str]:
+    """Which text the rows of a column read, rows of one text together."""
+    readers: dict[str, list[str]] = {}
+    for (row, label), system in outcome.systems.items():
+        text = system.runs[0].result.get("text")
+        if label == column and text is not None:
+            read = f"{text['source']}, {text['num_items']:,} items with text, sha256 {text['sha256'][:12]}"
+            readers.setdefault(read, []).append(row)
+    return [f"{column}, text of {', '.join(rows)}: {read}" for read, rows in readers.items()]
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -26,7 +26,14 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "metrics": list(study.metrics),
         "protocol": study.protocol,
         "part": study.part,
-        "rows": [{"label": row.label, "against": list(row.against)} for row in study.rows],
+        "rows": [
+            {
+                "label": row.label,
+                "against": list(row.against),
+                "published": {c: dict(zip(study.metrics, values, strict=True)) for c, values in row.published.items()},
+            }
+            for row in study.rows
+        ],
         "columns": [_column(outcome, column) for column in study.columns],
         "cells": [
             {
