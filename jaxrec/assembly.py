@@ -19,6 +19,7 @@ from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Model
 from jaxrec.models.registry import build_model
 from jaxrec.nn.graph import build_graph
+from jaxrec.nn.singular_vectors import right_singular_vectors
 from jaxrec.run_folder import read_json
 from jaxrec.train.checkpoint import Checkpoints, DamagedCheckpointError
 from jaxrec.train.config import DevicesConfig
@@ -104,6 +105,13 @@ def make_context(
             "user_text_mask": text.user_mask,
             "item_text_mask": text.item_mask,
         }
+    count = getattr(experiment.model, "num_singular_vectors", 0)
+    if count:
+        smaller = min(dataset.num_users, dataset.num_items)
+        if count >= smaller:
+            raise UserError(f"model.num_singular_vectors: found {count}, allowed: below {smaller} for {dataset.name}")
+        assert graph is not None
+        columns["item_singular_vectors"] = right_singular_vectors(graph, count)
     return replicate(Context(graph=graph, mesh=mesh, **columns), mesh)
 
 

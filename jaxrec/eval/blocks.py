@@ -34,11 +34,10 @@ class UserBlocks(NamedTuple):
         return ordered
 
 
-def block_size(users: RankedUsers, num_interests: int, memory_budget_mb: int, num_devices: int) -> int:
-    """Users a block: as many as the budget of one device holds scores of, and no more than it has users."""
+def block_size(users: RankedUsers, floats_per_user: int, memory_budget_mb: int, num_devices: int) -> int:
+    """Users a block: as many as the budget of one device holds numbers of, and no more than it has users."""
     megabytes = min(memory_budget_mb, CPU_BLOCK_MB) if jax.default_backend() == "cpu" else memory_budget_mb
-    # One matrix for each interest, their maximum with the bias, and the masked scores where lists are made.
-    fitting = (megabytes << 20) // (4 * users.num_items * (num_interests + 2))
+    fitting = (megabytes << 20) // (4 * floats_per_user)
     wanted = -(-len(users.user_ids) // num_devices)
     return max(1, min(fitting, wanted))
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxrec.data.batch import Batch
 from jaxrec.data.dataset import Dataset
 from jaxrec.errors import UserError
 from jaxrec.eval.blocks import UserBlocks, block_size, user_blocks
 from jaxrec.eval.config import EvalConfig
 from jaxrec.eval.metrics import all_metrics, coverage, mean_metrics
 from jaxrec.eval.rank_count import Ragged, mask_scores, ranks_of_targets
+from jaxrec.eval.scoring import Scorer, block_scores, encode, floats_per_user, pad_items
 from jaxrec.eval.topk import block_width, exact_top_k
 from jaxrec.eval.users import Part, ranked_users
 from jaxrec.models.base import Context, Encoded, ItemVectors, Params
@@ -44,32 +44,12 @@ class Evaluation:
     topk_scores: np.ndarray | None = None
 
 
-class Scorer(Protocol):
-    """The part of the model contract (models/base.py) that ranking needs."""
-
-    def encode(self, params: Params, ctx: Context) -> Encoded:
-        """What is computed once per evaluation."""
-        ...
-
-    def user_vectors(self, encoded: Encoded, batch: Batch) -> jax.Array:
-        """[B, K, D] float32."""
-        ...
-
-    def item_vectors(self, encoded: Encoded) -> ItemVectors:
-        """Vectors and bias of the whole catalogue."""
-        ...
-
-
 class _Compiled:
     """The compiled calls of one model, kept from evaluation to evaluation."""
 
     def __init__(self, model: Scorer) -> None:
-        def encode(params: Params, ctx: Context) -> tuple[Encoded, ItemVectors]:
-            encoded = model.encode(params, ctx)
-            return encoded, model.item_vectors(encoded)
-
         self.model = model
-        self.encode = jax.jit(encode)
+        self.encode = jax.jit(functools.partial(encode, model))
         self.rank: dict[bool, Callable[..., tuple[jax.Array, ...]]] = {}
 
 
@@ -145,15 +125,14 @@ class FullRanking:
         return jax.make_array_from_callback(array.shape, NamedSharding(self._mesh, spec), lambda index: array[index])
 
     def _blocks_for(self, model: Scorer, encoded: Encoded) -> tuple[UserBlocks, UserBlocks]:
-        """Blocks on the host and on the devices; K, the number of interests, decides how many users fit."""
-        one = {"user_ids": jnp.zeros((1,), jnp.int32), "mask": jnp.ones((1,), bool)}
-        num_interests = jax.eval_shape(model.user_vectors, encoded, one).shape[1]
-        if num_interests not in self._blocks:
-            size = block_size(self.users, num_interests, self.config.memory_budget_mb, self._mesh.devices.size)
+        """Blocks on the host and on the devices; what one user takes of the memory decides how many fit."""
+        floats = floats_per_user(model, encoded, self.users.num_items)
+        if floats not in self._blocks:
+            size = block_size(self.users, floats, self.config.memory_budget_mb, self._mesh.devices.size)
             host = user_blocks(self.users, size, self._mesh.devices.size)
             spec = P(self._mesh.axis_names)
-            self._blocks[num_interests] = host, UserBlocks(*(self._put(array, spec) for array in host))
-        return self._blocks[num_interests]
+            self._blocks[floats] = host, UserBlocks(*(self._put(array, spec) for array in host))
+        return self._blocks[floats]
 
     def _ranker(self, model: Scorer, lists: bool) -> Callable[..., tuple[jax.Array, ...]]:
         """All blocks of users, spread over the mesh: ranks, and with lists also scores and items."""
@@ -162,14 +141,13 @@ class FullRanking:
         num_ranks = min(int(users.num_targets.max()), last_k)
         width = block_width(users.num_items, length) if lists else 1
 
-        def rank_blocks(encoded: Encoded, items: ItemVectors, flat: _Lists, blocks: UserBlocks):
+        def rank_blocks(encoded: Encoded, items: ItemVectors | None, flat: _Lists, blocks: UserBlocks):
             padding = -users.num_items % width
-            vectors = jnp.pad(items.vectors, ((0, padding), (0, 0)))
-            bias = jnp.pad(items.bias, (0, padding), constant_values=-jnp.inf)
+            padded = pad_items(items, padding)
 
             def rank_block(block: UserBlocks) -> tuple[jax.Array, ...]:
                 batch = {"user_ids": block.user_ids, "mask": block.mask}
-                scores = all_scores(model.user_vectors(encoded, batch), vectors, bias)
+                scores = block_scores(model, encoded, padded, batch, padding)
                 targets = Ragged(flat.target_items, block.target_start, block.target_count)
                 masked = Ragged(flat.masked_items, block.masked_start, block.masked_count)
                 ranks = ranks_of_targets(scores, targets, masked, num_ranks, last_k)
@@ -183,19 +161,3 @@ class FullRanking:
         return jax.shard_map(
             rank_blocks, mesh=self._mesh, in_specs=(P(), P(), P(), blocked), out_specs=blocked, check_vma=False
         )
-
-
-def all_scores(user_vectors: jax.Array, vectors: jax.Array, bias: jax.Array) -> jax.Array:
-    """max over K of <u_k, i> + bias_i, [B, I] float32, of user vectors [B, K, D] and items [I, D], [I].
-
-    Products are of full float32 precision on every device, and computed once: a comparison of scores that were
-    computed in two ways would not be exact.
-    """
-    num_rows, num_interests, dim = user_vectors.shape
-    flat = user_vectors.reshape(num_rows * num_interests, dim).astype(jnp.float32)
-    product = lax.dot_general(
-        flat, vectors.astype(jnp.float32), (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST
-    )
-    if num_interests > 1:
-        product = jnp.max(product.reshape(num_rows, num_interests, -1), axis=1)
-    return lax.optimization_barrier(product) + bias[None, :].astype(jnp.float32)

@@ -20,6 +20,7 @@ class Context:
 
     graph: jaxrec.nn.graph.Graph of the training part, or None. user_text, item_text: [U, T], [I, T] float32 or
     None; the masks [U], [I] bool say which rows are real. item_counts: [I] int32 training interactions.
+    item_singular_vectors: [I, d] float32, the graph's first right singular vectors, or None.
     mesh is static: the devices that propagation may use by itself (jaxrec.nn.propagation), None on one device.
     """
 
@@ -29,6 +30,7 @@ class Context:
     user_text_mask: jax.Array | None = None
     item_text_mask: jax.Array | None = None
     item_counts: jax.Array | None = None
+    item_singular_vectors: jax.Array | None = None
     mesh: jax.sharding.Mesh | None = flax.struct.field(pytree_node=False, default=None)
 
 
@@ -49,8 +51,8 @@ class ItemVectors:
     bias: jax.Array
 
 
-class Model(Protocol):
-    """score(user, item) = max over K of <user vector, item vector> + bias; one evaluator serves all."""
+class _Trained(Protocol):
+    """What the trainer knows of a model."""
 
     def init(self, rng: jax.Array, ctx: Context) -> tuple[Params, Extra]:
         """Nested dict of parameters, and the first extra state ({} where there is none)."""
@@ -64,6 +66,10 @@ class Model(Protocol):
         """What is computed once per evaluation: propagation, item towers."""
         ...
 
+
+class VectorModel(_Trained, Protocol):
+    """score(user, item) = max over K of <user vector, item vector> + bias; one evaluator serves all."""
+
     def user_vectors(self, encoded: Encoded, batch: Batch) -> jax.Array:
         """[B, K, D] float32; K interests, 1 for most models."""
         ...
@@ -73,7 +79,22 @@ class Model(Protocol):
         ...
 
 
-class LayeredModel(Model, Protocol):
+class ScoringModel(_Trained, Protocol):
+    """A model whose score is no product of vectors gives it by itself."""
+
+    def score(self, encoded: Encoded, batch: Batch, item_ids: jax.Array | None) -> jax.Array:
+        """[B, C] float32, of item_ids [B, C] int32, or of every item in order where they are None."""
+        ...
+
+    def score_floats(self, encoded: Encoded) -> int:
+        """About how many float32 numbers `score` holds at a time for each row of the batch, beside its result."""
+        ...
+
+
+Model = VectorModel | ScoringModel
+
+
+class LayeredModel(VectorModel, Protocol):
     """A graph model that LMMRec can stand on: LMMRec shares its ego embeddings and its loss, whatever that is.
 
     The parameters hold {"nodes": {"embedding": [U + I, D]}}, and a config with `dim` and `num_layers`.

@@ -48,7 +48,7 @@ class PolyCFConfig:
     exponents: tuple[float, ...] = (0.3, 0.5, 0.7)
     """Exponent gamma of the receiver's degree in each normalisation; the sender's is 1 - gamma."""
     regularization: float = 1e-4
-    """Weight of half the squared norm of the batch's ego embeddings."""
+    """Weight of half the squared norm of the batch's ego embeddings and of theta."""
     edge_dropout: float = 0.0
     """Share of edges left out in each step."""
     init_std: float = 0.1
@@ -89,7 +89,9 @@ def degree_scales(graph: Graph, exponents: tuple[float, ...]) -> jax.Array:
 class PolyCF:
     """The model's functions over plain parameters.
 
-    {"nodes": {"embedding": [U + I, D]}, "filter": {"coefficients": theta [G, K + 1]}}; users come first.
+    {"nodes": {"embedding": [U + I, D]}, "filter": {"coefficients": [G, K + 1]}}; users come first. theta is the
+    coefficients times 1 / (G (K + 1)): they begin at 1, as their mean over normalisations and powers, and are of the
+    size that an optimiser's step is made for. Learned as fast as embeddings, theta soon leaves the ego layer alone.
     """
 
     config: PolyCFConfig
@@ -102,10 +104,15 @@ class PolyCF:
         return LightGCN(self.config.encoder, self.num_users, self.num_items)
 
     def init(self, rng: jax.Array, ctx: Context) -> tuple[Params, Extra]:
-        """First parameters: every normalisation and every power alike, so that the filter begins as their mean."""
+        """First parameters: every normalisation and every power alike."""
         params, extra = self.encoder.init(rng, ctx)
         shape = (len(self.config.exponents), self.config.num_layers + 1)
-        return params | {"filter": {"coefficients": jnp.full(shape, 1 / (shape[0] * shape[1]))}}, extra
+        return params | {"filter": {"coefficients": jnp.ones(shape)}}, extra
+
+    def theta(self, params: Params) -> jax.Array:
+        """Weight of every power of every normalisation, [G, K + 1]."""
+        coefficients = params["filter"]["coefficients"]
+        return coefficients / coefficients.size
 
     def batch_nodes(self, batch: Batch) -> jax.Array:
         """Nodes of users, positive and negative items, one after the other: [3B] int32."""
@@ -142,14 +149,18 @@ class PolyCF:
     def loss_from_rows(
         self, params: Params, rows: jax.Array, batch: Batch, ctx: Context, rng: jax.Array
     ) -> dict[str, jax.Array]:
-        """BPR over filtered embeddings and L2 of the ego embeddings; rows: [K + 1, 3B, D, G] of `batch_nodes`."""
-        coefficients = params["filter"]["coefficients"]
-        filtered = jnp.einsum("gk,krdg->rd", coefficients, rows[..., : len(coefficients)])
+        """BPR over filtered embeddings and L2; rows: [K + 1, 3B, D, G] of `batch_nodes`.
+
+        Theta is in L2 too, since small embeddings behind a large theta would cost nothing.
+        """
+        theta = self.theta(params)
+        filtered = jnp.einsum("gk,krdg->rd", theta, rows[..., : len(theta)])
         users, positives, negatives = jnp.split(filtered, 3)
         ego = rows[0, :, :, 0].reshape(3, -1, rows.shape[2])
+        squares = half_squared_norm(ego, batch["mask"]) + 0.5 * (theta * theta).sum()
         return {
             "bpr": bpr_loss(users, positives, negatives, batch["mask"]),
-            "l2": self.config.regularization * half_squared_norm(ego, batch["mask"]),
+            "l2": self.config.regularization * squares,
         }
 
     def loss(self, params: Params, extra: Extra, batch: Batch, ctx: Context, rng: jax.Array) -> LossOutput:
@@ -164,7 +175,7 @@ class PolyCF:
         table = params["nodes"]["embedding"]
         scales = degree_scales(ctx.graph, self.config.exponents)
         filtered = jnp.zeros_like(table)
-        for gamma, weights in enumerate(params["filter"]["coefficients"]):
+        for gamma, weights in enumerate(self.theta(params)):
             scale = scales[:, gamma, None]
             powers = propagate(
                 table * scale, ctx.graph, num_layers=self.config.num_layers, layer_weights=weights, mesh=ctx.mesh

@@ -12,12 +12,21 @@ from jaxrec.models.bprmf import BPRMF, BPRMFConfig
 from jaxrec.models.lightgcn import LightGCN, LightGCNConfig
 from jaxrec.models.lmmrec import LMMRec, LMMRecConfig
 from jaxrec.models.polycf import PolyCF, PolyCFConfig
+from jaxrec.models.polycf_signal import PolyCFSignal, PolyCFSignalConfig
 from jaxrec.models.popularity import Popularity, PopularityConfig
 from jaxrec.models.weightedgcl import WeightedGCL, WeightedGCLConfig
 
 CONFIGS: dict[str, type] = {
     config.name: config
-    for config in (PopularityConfig, BPRMFConfig, LightGCNConfig, LMMRecConfig, WeightedGCLConfig, PolyCFConfig)
+    for config in (
+        PopularityConfig,
+        BPRMFConfig,
+        LightGCNConfig,
+        LMMRecConfig,
+        WeightedGCLConfig,
+        PolyCFConfig,
+        PolyCFSignalConfig,
+    )
 }
 _MODELS: dict[type, Callable[..., Model]] = {
     PopularityConfig: Popularity,
@@ -26,6 +35,7 @@ _MODELS: dict[type, Callable[..., Model]] = {
     LMMRecConfig: LMMRec,
     WeightedGCLConfig: WeightedGCL,
     PolyCFConfig: PolyCF,
+    PolyCFSignalConfig: PolyCFSignal,
 }
 
 

@@ -127,7 +127,14 @@ def edge_dropout(graph: Graph, rng: jax.Array, rate: float | jax.Array) -> Graph
     The degrees in the normalisation stay those of the whole graph, as LightGCN's dropout has it.
     """
     keep = 1.0 - rate
-    by_user = jax.random.bernoulli(rng, keep, (graph.num_edges,)) / keep
+    return weigh_edges(graph, jax.random.bernoulli(rng, keep, (graph.num_edges,)) / keep)
+
+
+def weigh_edges(graph: Graph, by_user: jax.Array) -> Graph:
+    """The graph with every edge's value multiplied by a weight, in both directions alike, the degrees as they were.
+
+    by_user: [E] float32, in the order of the edges by user.
+    """
     by_item = by_user[graph.item_edges]
     chunks = {}
     if graph.user_chunks is not None and graph.item_chunks is not None:
@@ -135,6 +142,19 @@ def edge_dropout(graph: Graph, rng: jax.Array, rate: float | jax.Array) -> Graph
         chunks["item_chunks"] = slot_weights(graph.item_chunks, by_item)
     values = {"user_values": graph.user_values * by_user, "item_values": graph.item_values * by_item}
     return dataclasses.replace(graph, **values, **chunks)
+
+
+def edges_of(graph: Graph, user_ids: jax.Array, item_ids: jax.Array) -> jax.Array:
+    """Place of each pair's edge in the order by user, E where there is none: [B] int32, by binary search in a row."""
+    indptr, items = jnp.asarray(graph.user_indptr), jnp.asarray(graph.user_items)
+    low, end = indptr[user_ids], indptr[user_ids + 1]
+    high = end
+    for _ in range(max(graph.num_edges, 1).bit_length()):
+        middle = (low + high) // 2
+        before = (low < high) & (items.at[middle].get(mode="clip") < item_ids)
+        low, high = jnp.where(before, middle + 1, low), jnp.where(before, high, middle)
+    found = (low < end) & (items.at[low].get(mode="clip") == item_ids)
+    return jnp.where(found, low, graph.num_edges)
 
 
 def to_graphs_tuple(graph: Graph, nodes: jax.Array | None = None) -> jraph.GraphsTuple:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -15,7 +16,7 @@ from jaxrec.data.dataset import Dataset
 from jaxrec.data.interactions import Interactions
 from jaxrec.errors import UserError
 from jaxrec.eval.rank_count import Ragged, mask_scores
-from jaxrec.eval.ranking import Scorer, all_scores
+from jaxrec.eval.scoring import Scorer, block_scores, encode, floats_per_user
 from jaxrec.models.base import Context, Encoded, ItemVectors, Params
 from jaxrec.serve.raw_ids import known_ids
 
@@ -32,14 +33,15 @@ class Recommender:
     def __init__(self, dataset: Dataset, model: Scorer, params: Params, ctx: Context) -> None:
         self.dataset = dataset
         self._model = model
-        encoded = jax.jit(model.encode)(params, ctx)
         # A few users need one device, wherever the parameters lie.
         device = jax.local_devices()[0]
-        self._encoded: Encoded = jax.device_put(encoded, device)
-        self._items: ItemVectors = jax.device_put(jax.jit(model.item_vectors)(encoded), device)
+        encoded = jax.device_put(jax.jit(functools.partial(encode, model))(params, ctx), device)
+        self._encoded: Encoded = encoded[0]
+        self._items: ItemVectors | None = encoded[1]
         self._top = jax.jit(self._top_of_users, static_argnames="k")
         self._near = jax.jit(_cosines)
-        self._block = max(1, min(256, (BLOCK_MB << 20) // (8 * dataset.num_items)))
+        floats = floats_per_user(model, self._encoded, dataset.num_items)
+        self._block = max(1, min(256, (BLOCK_MB << 20) // (4 * floats)))
 
     @classmethod
     def from_run(cls, folder: pathlib.Path | str, notice: Callable[[str], None] = lambda _: None) -> Recommender:
@@ -84,8 +86,13 @@ class Recommender:
         return lists
 
     def similar_items(self, raw_item_id: str, k: int) -> Scored:
-        """The k items whose vectors point in the most similar direction (cosine), without the item itself."""
+        """The k items whose vectors point in the most similar direction (cosine), without the item itself.
+
+        Raises UserError for an unknown item, and for a model that scores without vectors.
+        """
         self._check_k(k)
+        if self._items is None:
+            raise UserError("similar items: the model scores users without item vectors, so no two items are compared")
         item = int(known_ids([raw_item_id], self.dataset.items, "item")[0])
         cosines = np.array(self._near(self._items.vectors, jnp.asarray(item, jnp.int32)))
         if not np.isfinite(cosines[item]):
@@ -131,10 +138,9 @@ class Recommender:
         return [self._named(items[row], scores[row]) for row in range(len(users))]
 
     def _top_of_users(
-        self, encoded: Encoded, items: ItemVectors, batch: dict, masked: Ragged, allowed: jax.Array, k: int
+        self, encoded: Encoded, items: ItemVectors | None, batch: dict, masked: Ragged, allowed: jax.Array, k: int
     ) -> tuple[jax.Array, jax.Array]:
-        bias = jnp.where(allowed, items.bias, -jnp.inf)
-        scores = all_scores(self._model.user_vectors(encoded, batch), items.vectors, bias)
+        scores = jnp.where(allowed[None, :], block_scores(self._model, encoded, items, batch), -jnp.inf)
         values, columns = jax.lax.top_k(mask_scores(scores, masked), k)
         return values, columns
 

@@ -12,8 +12,9 @@ from jaxrec.eval.blocks import block_size, user_blocks
 from jaxrec.eval.config import EvalConfig
 from jaxrec.eval.ranking import FullRanking
 from jaxrec.eval.references import random_reference
+from jaxrec.eval.scoring import floats_per_user
 from jaxrec.eval.users import ranked_users
-from tests.eval.given import build_dataset, random_dataset, random_params
+from tests.eval.given import GivenScores, GivenVectors, build_dataset, random_dataset, random_params
 
 
 def naive_lists(dataset, params, part, mask_valid=True):
@@ -152,6 +153,32 @@ def test_a_score_that_is_no_number_earns_nothing(model, ctx, target_value):
     assert evaluation.metrics["recall@3"] == 0.5
 
 
+@pytest.mark.parametrize("lists", [False, True])
+@pytest.mark.parametrize(("num_items", "levels"), [(90, 2), (700, 2)])
+def test_a_model_that_scores_by_itself_ranks_as_its_vectors_would(rng, ctx, num_items, levels, lists):
+    dataset = random_dataset(rng, num_items=num_items)
+    params = random_params(rng, dataset, 2, levels=levels)
+    mesh = jax.sharding.Mesh(np.asarray(jax.devices()).reshape(4, 2), ("data", "model"))
+    expected = FullRanking(dataset, "test", EvalConfig()).evaluate(GivenVectors(), params, ctx, lists=lists)
+    for devices in (None, mesh):
+        ranking = FullRanking(dataset, "test", EvalConfig(), devices)
+        actual = ranking.evaluate(GivenScores(), params, ctx, lists=lists)
+        jax.tree.map(np.testing.assert_array_equal, actual.per_user, expected.per_user)
+        np.testing.assert_array_equal(actual.topk_items, expected.topk_items)
+        np.testing.assert_array_equal(actual.topk_scores, expected.topk_scores)
+    assert_same(actual, naive_metrics(dataset, params, "test", (5, 10, 20)))
+
+
+def test_what_a_model_holds_to_score_makes_its_blocks_smaller(rng, ctx):
+    dataset = random_dataset(rng, num_users=5000)
+    params = random_params(rng, dataset, 3)
+    ranking = FullRanking(dataset, "test", EvalConfig(memory_budget_mb=1))
+    ranking.evaluate(GivenScores(), params, ctx)
+    ((floats, (host, _)),) = ranking._blocks.items()
+    assert floats == 90 * (3 + 3)
+    assert host.mask.shape[1] == 2**20 // (4 * floats)
+
+
 @pytest.mark.parametrize("num_interests", [1, 3])
 def test_block_size_and_devices_change_nothing(rng, model, ctx, num_interests, monkeypatch):
     dataset = random_dataset(rng)
@@ -173,7 +200,9 @@ def test_block_size_and_devices_change_nothing(rng, model, ctx, num_interests, m
 @pytest.mark.parametrize(("num_interests", "devices"), [(1, 1), (4, 1), (1, 8)])
 def test_blocks_hold_every_user_once_within_the_budget(rng, num_interests, devices):
     users = ranked_users(random_dataset(rng, num_users=3000, num_items=90), "test", True)
-    size = block_size(users, num_interests, 1, devices)
+    params = random_params(rng, random_dataset(rng, num_users=3000), num_interests)
+    assert floats_per_user(GivenVectors(), params, users.num_items) == users.num_items * (num_interests + 2)
+    size = block_size(users, users.num_items * (num_interests + 2), 1, devices)
     assert size * users.num_items * (num_interests + 2) * 4 <= 2**20
     blocks = user_blocks(users, size, devices)
     assert len(blocks.mask) % devices == 0

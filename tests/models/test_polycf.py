@@ -33,12 +33,13 @@ def started(config=CONFIG):
     model = PolyCF(config, NUM_USERS, NUM_ITEMS)
     params, _ = model.init(jax.random.key(0), context())
     shape = params["filter"]["coefficients"].shape
-    params["filter"]["coefficients"] = jax.random.normal(jax.random.key(5), shape)
+    params["filter"]["coefficients"] = shape[0] * shape[1] * jax.random.normal(jax.random.key(5), shape)
     return model, params
 
 
 def dense_filter(params, config=CONFIG):
     theta = np.asarray(params["filter"]["coefficients"], np.float64)
+    theta = theta / theta.size
     return np.einsum("gk,gkmn->mn", theta, dense_powers(config.exponents))
 
 
@@ -66,13 +67,14 @@ def test_loss_and_gradients_equal_those_of_a_dense_matrix():
 
     def dense(params):
         table = params["nodes"]["embedding"]
-        nodes = jnp.einsum("gk,gkmn,nd->md", params["filter"]["coefficients"], powers, table)
+        theta = params["filter"]["coefficients"] / 12
+        nodes = jnp.einsum("gk,gkmn,nd->md", theta, powers, table)
         ids = [
             rows[key][:13] + NUM_USERS * (key != "user_ids") for key in ("user_ids", "item_ids", "negative_item_ids")
         ]
         user, positive, negative = (nodes[row] for row in ids)
-        squares = sum((table[row] ** 2).sum() for row in ids)
-        return jnp.log1p(jnp.exp((user * (negative - positive)).sum(1))).mean() + 0.1 * 0.5 * squares / 13
+        squares = sum((table[row] ** 2).sum() for row in ids) / 13 + (theta**2).sum()
+        return jnp.log1p(jnp.exp((user * (negative - positive)).sum(1))).mean() + 0.1 * 0.5 * squares
 
     expected, by_dense = jax.jit(jax.value_and_grad(dense))(params)
     objective = jax.jit(jax.value_and_grad(lambda params, ctx: model.loss(params, {}, rows, ctx, RNG).total))
@@ -103,16 +105,16 @@ def test_one_symmetric_exponent_begins_as_lightgcn():
 
 
 def test_first_coefficients_are_a_mean():
-    params, _ = PolyCF(CONFIG, NUM_USERS, NUM_ITEMS).init(jax.random.key(0), context())
-    coefficients = params["filter"]["coefficients"]
-    assert coefficients.shape == (3, 4)
-    np.testing.assert_allclose(coefficients, 1 / 12)
+    model = PolyCF(CONFIG, NUM_USERS, NUM_ITEMS)
+    theta = model.theta(model.init(jax.random.key(0), context())[0])
+    assert theta.shape == (3, 4)
+    np.testing.assert_allclose(theta, 1 / 12)
 
 
 def test_a_node_without_edges_keeps_its_own_term_alone():
     model, params = started()
     users, items = model.encode(params, context())
-    own = params["filter"]["coefficients"][:, 0].sum()
+    own = params["filter"]["coefficients"][:, 0].sum() / 12
     np.testing.assert_allclose(users[-1], own * params["nodes"]["embedding"][NUM_USERS - 1], rtol=1e-5)
     np.testing.assert_allclose(items[-1], own * params["nodes"]["embedding"][-1], rtol=1e-5)
 

@@ -9,7 +9,7 @@ import pytest
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context
 from jaxrec.serve.recommender import Recommender
-from tests.eval.given import GivenVectors, random_dataset, random_params
+from tests.eval.given import GivenScores, GivenVectors, random_dataset, random_params
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +112,16 @@ def test_a_user_without_training_still_gets_a_list(setting):
     dataset, params, _ = setting
     fresh = dataclasses.replace(dataset, train=dataset.train.take(dataset.train.user_ids != 4))
     assert len(Recommender(fresh, GivenVectors(), params, Context()).recommend(["u4"], 5)[0]) == 5
+
+
+def test_a_model_that_scores_by_itself_is_served_alike(setting):
+    dataset, params, recommender = setting
+    direct = Recommender(dataset, GivenScores(), params, Context())
+    users = ["u3", "u0", "u17"]
+    for options in ({}, {"exclude_seen": False}, {"deny": ["i1", "i4"]}, {"allow": ["i5", "i6", "i7"]}):
+        expected, actual = recommender.recommend(users, 6, **options), direct.recommend(users, 6, **options)
+        for mine, theirs in zip(actual, expected, strict=True):
+            assert [item for item, _ in mine] == [item for item, _ in theirs]
+            np.testing.assert_allclose([score for _, score in mine], [score for _, score in theirs], rtol=1e-5)
+    with pytest.raises(UserError, match="without item vectors"):
+        direct.similar_items("i3", 5)
