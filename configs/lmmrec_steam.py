@@ -1,4 +1,4 @@
-"""LMMRec over LightGCN on Steam; with no data at hand, on the built-in sample. The library's first example.
+"""LMMRec over WeightedGCL on Steam, the paper's settings; with no data at hand, on the built-in sample.
 
 Paper: LMMRec (arXiv 2602.05474), Table I, Steam: over WeightedGCL recall@10 0.0994, ndcg@10 0.0808.
 Data: the Steam cut of the paper has 23,310 users and 5,237 items. Its training part cannot be had; valid and test
@@ -6,28 +6,28 @@ together hold 209,732 interactions, which --data.pool joins and splits 3:1:1 ane
 Command: python -m jaxrec.launch --config configs/lmmrec_steam.py
          python -m jaxrec.launch --config configs/lmmrec_steam.py --data.path DIR --data.pool
 Hardware: two CPU cores.
-Wall time: 52 s on the sample; 5 min 29 s on Steam, with other work on the same cores.
-Result: on the sample test ndcg@10 0.1054, popularity 0.0450, random 0.0125; on Steam without text (w/o TM) recall@10
-0.0600, ndcg@10 0.0356, popularity 0.0560 and 0.0335. Seed 0. On Steam validation is best after 12 epochs: at this
-learning rate the model overfits soon, and it is barely above popularity.
-Deviations: model.base is LightGCN instead of WeightedGCL or PolyCF; text is TF-IDF instead of an LLM's motivations;
-where there is none, model.text_source "auto" learns a vector in its place (the paper's w/o TM) and the banner says
-so. The paper gives d, batch, learning rate, optimiser and split; docs/settings.md says where the rest is from.
+Wall time: not measured yet.
+Result: not measured yet.
+Deviations: text is TF-IDF instead of an LLM's motivations; where there is none, model.text_source "auto" learns a
+vector in its place (the paper's w/o TM) and the banner says so. The paper gives d, batch, learning rate, optimiser and
+split; docs/settings.md says where the rest is from.
 """
 
 from jaxrec.config import Experiment
 from jaxrec.data.config import DataConfig
 from jaxrec.data.text_config import TextConfig
 from jaxrec.eval.config import EvalConfig
-from jaxrec.models.lightgcn import LightGCNConfig
 from jaxrec.models.lmmrec import CoordinationConfig, CorrespondenceConfig, LMMRecConfig
+from jaxrec.models.weightedgcl import WeightedGCLConfig
 from jaxrec.train.config import OptimizerConfig, TrainConfig
 
 
 def get_config() -> Experiment[LMMRecConfig]:
     return Experiment(
         model=LMMRecConfig(
-            base=LightGCNConfig(dim=32, num_layers=3, combine="mean", regularization=1e-4),
+            base=WeightedGCLConfig(
+                dim=32, num_layers=2, regularization=1e-4, contrast_weight=1e-3, temperature=0.2, noise=0.1
+            ),
             coordination=CoordinationConfig(weight=1e-2, temperature=0.2),
             correspondence=CorrespondenceConfig(
                 weight=1e-2, student_temperature=0.2, teacher_temperature=0.2, momentum=0.999

@@ -199,7 +199,7 @@ def test_text_features_that_do_not_fit_are_refused(fault, capsys, tmp_path):
 
 def test_a_model_that_needs_text_and_has_none_is_told_its_choices(capsys, tmp_path):
     write_csv(tmp_path / "my.csv")
-    line = refused(capsys, "lmmrec_yelp", "--data.path", "my.csv", "--data.format", "csv")
+    line = refused(capsys, "lmmrec_yelp_small", "--data.path", "my.csv", "--data.format", "csv")
     assert "--text.path" in line
 
 

@@ -41,7 +41,7 @@ def small(experiment: Experiment[Any], base: Any) -> Experiment[Any]:
 
 
 def get_study() -> Study:
-    lmmrec = load_config(CONFIGS / "lmmrec_yelp.py")
+    lmmrec = load_config(CONFIGS / "lmmrec_yelp_small.py")
     rows = []
     for label, base in BASES.items():
         over = small(lmmrec, base)
