@@ -33,9 +33,9 @@ def rows(lmmrec: Experiment[Any], label: str, base: Any) -> tuple[Row, Row, Row]
     over = dataclasses.replace(lmmrec, model=dataclasses.replace(lmmrec.model, base=base, text_source="text"))
     return (
         Row(label, dataclasses.replace(over, model=base, text=TextConfig(source="none"))),
-        Row(f"LMMRec over {label}", over, (label, f"LMMRec over {label}, texts shuffled")),
+        Row(f"LMMRec over {label}", over, (label, f"LMMRec over {label} (texts shuffled)")),
         Row(
-            f"LMMRec over {label}, texts shuffled",
+            f"LMMRec over {label} (texts shuffled)",
             dataclasses.replace(over, text=dataclasses.replace(over.text, shuffle=True)),
             (label,),
         ),

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jaxrec.config import Experiment, config_hash, override, validate
@@ -50,6 +50,7 @@ class Overrides:
 
 def make_cells(study: Study, overrides: Overrides) -> list[Cell]:
     """All cells of the study, row by row, each experiment checked. Raises UserError naming the row and the field."""
+    dataset_hash, digest = functools.cache(dataset_sha256), functools.cache(content_digest)
     unused = {"--data": set(overrides.data), "--text": set(overrides.text)}
     cells = []
     for row in study.rows:
@@ -59,12 +60,13 @@ def make_cells(study: Study, overrides: Overrides) -> list[Cell]:
                 unused["--data"].discard(experiment.data.name)
                 unused["--text"].discard(experiment.data.name)
                 _check_metrics(study, experiment)
-                key = functools.partial(_key, dataset_sha256(experiment.data), _text_digest(experiment))
+                data, text = dataset_hash(experiment.data), _text_digest(experiment, digest)
             except UserError as error:
                 raise UserError(f"study {study.name}: row {row.label}, column {column.label}: {error}") from error
             for seed in study.seeds:
                 seeded = dataclasses.replace(experiment, seed=seed)
-                cells.append(Cell(row.label, column.label, seed, seeded, _folder_name(seeded, key(seeded))))
+                name = _folder_name(seeded, config_hash(seeded, data, text))
+                cells.append(Cell(row.label, column.label, seed, seeded, name))
     for flag, names in unused.items():
         if names:
             there = ", ".join(sorted({cell.experiment.data.name for cell in cells}))
@@ -112,25 +114,16 @@ def _check_metrics(study: Study, experiment: Experiment[Any]) -> None:
             raise UserError(f"eval.k: found {cutoffs}, but the table shows {metric}; allowed: what has its cut-off")
 
 
-@functools.cache
-def _digest(path: str) -> str:
-    return content_digest(pathlib.Path(path))
-
-
-def _text_digest(experiment: Experiment[Any]) -> str | None:
+def _text_digest(experiment: Experiment[Any], digest: Callable[[pathlib.Path], str]) -> str | None:
     """Of the files that the text is made from, where they are named; what the data holds is in its own digest."""
-    named = (getattr(experiment.text, field, None) for field in ("path", "encoder"))
-    paths = [path for path in named if path is not None]
+    text = experiment.text
+    paths = [pathlib.Path(path) for path in (text.path, text.encoder) if path is not None]
     if not experiment.model.needs_text or not paths:
         return None
     for path in paths:
-        if not pathlib.Path(path).exists():
+        if not path.exists():
             raise UserError(f"text: {path} does not exist")
-    return " ".join(_digest(path) for path in paths)
-
-
-def _key(dataset: str, text: str | None, experiment: Experiment[Any]) -> str:
-    return config_hash(experiment, dataset, text)
+    return " ".join(digest(path) for path in paths)
 
 
 def _folder_name(experiment: Experiment[Any], key: str) -> str:

@@ -11,8 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from jaxrec.config import to_json
 from jaxrec.run_folder import write_json
@@ -57,101 +57,139 @@ class _Job:
     started: float
 
 
+Command = Callable[[pathlib.Path, pathlib.Path], list[str]]
+
+
+def launch_command(experiment: pathlib.Path, folder: pathlib.Path) -> list[str]:
+    """What a user would type to run a recorded experiment in a folder."""
+    return [sys.executable, "-m", "jaxrec.launch", "--config", str(experiment), "--workdir", str(folder)]
+
+
 def is_done(runs: pathlib.Path, cell: Cell) -> bool:
     """Whether the cell has a result."""
     return (runs / cell.folder_name / "result.json").is_file()
 
 
-def run_cells(cells: Sequence[Cell], runs: pathlib.Path, jobs: int, observer: Observer, stop: Stop) -> dict[str, str]:
+def run_cells(
+    cells: Sequence[Cell],
+    runs: pathlib.Path,
+    jobs: int,
+    observer: Observer,
+    stop: Stop,
+    command: Command = launch_command,
+) -> dict[str, str]:
     """Run what is not done, `jobs` at once, until all is or `stop` has a number; then the children save and end.
 
     Beside each run folder stand NAME.json, its experiment, and NAME.log, what it said. Returns why cells failed, by
     the name of their folder.
     """
     runs.mkdir(parents=True, exist_ok=True)
-    pending = collections.deque(cell for cell in cells if not is_done(runs, cell))
-    waiting: dict[str, tuple[Cell, float]] = {}
-    running: list[_Job] = []
-    failures: dict[str, str] = {}
-    cores = shares(jobs)
-    free = list(range(jobs))[::-1]
+    runner = _Runner(runs, jobs, observer, command, [cell for cell in cells if not is_done(runs, cell)])
     try:
-        while (pending or waiting or running) and stop.number is None:
-            while pending and free:
-                cell = pending.popleft()
-                if _is_locked(runs / cell.folder_name):
-                    observer.waits(cell)
-                    waiting[cell.folder_name] = cell, time.monotonic() + _WAIT_SECONDS
-                    continue
-                slot = free.pop()
-                with only(cores[slot]):
-                    process = _start(cell, runs, jobs)
-                running.append(_Job(cell, process, slot, time.monotonic()))
-                observer.started(cell)
+        while runner.unfinished and stop.number is None:
+            runner.start()
             time.sleep(_POLL_SECONDS)
-            for job in [job for job in running if job.process.poll() is not None]:
-                running.remove(job)
-                free.append(job.slot)
-                name = job.cell.folder_name
-                if job.process.returncode == 0 and is_done(runs, job.cell):
-                    observer.done(job.cell, time.monotonic() - job.started)
-                    continue
-                reason = _reason(job.process.returncode, runs / f"{name}.log")
-                if reason.endswith("another process is running in it"):
-                    pending.append(job.cell)  # another study was faster: wait for it
-                else:
-                    failures[name] = reason
-                    observer.failed(job.cell, reason)
-            for name, (cell, again) in list(waiting.items()):
-                if time.monotonic() < again:
-                    continue
-                if _is_locked(runs / name):
-                    waiting[name] = cell, time.monotonic() + _WAIT_SECONDS
-                    continue
-                del waiting[name]
-                if is_done(runs, cell):
-                    observer.done(cell, 0.0)
-                else:
-                    pending.append(cell)
+            runner.look_at_running()
+            runner.look_at_waiting()
     finally:
-        _end(running)
-    return failures
+        runner.end()
+    return runner.failures
 
 
-def _start(cell: Cell, runs: pathlib.Path, jobs: int) -> subprocess.Popen:
-    """The command that a user would type; in a process group of its own, so that Ctrl-C reaches it once, from us."""
-    experiment = runs / f"{cell.folder_name}.json"
-    write_json(experiment, to_json(cell.experiment))
-    folder = runs / cell.folder_name
-    command = [sys.executable, "-m", "jaxrec.launch", "--config", str(experiment), "--workdir", str(folder)]
-    environment: dict[str, Any] = dict(os.environ)
-    if jobs > 1 and has_accelerator():
-        environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / jobs:.3f}")
-    with (runs / f"{cell.folder_name}.log").open("a", encoding="utf-8") as log:
-        log.write(f"== {cell.label}\n")
-        log.flush()
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
+class _Runner:
+    """Cells that wait for a free slot, for another process, or run."""
 
+    def __init__(
+        self, runs: pathlib.Path, jobs: int, observer: Observer, command: Command, cells: Sequence[Cell]
+    ) -> None:
+        self.failures: dict[str, str] = {}
+        self._runs, self._jobs, self._observer, self._command = runs, jobs, observer, command
+        self._pending = collections.deque(cells)
+        self._elsewhere: dict[str, tuple[Cell, float]] = {}
+        self._running: list[_Job] = []
+        self._cores = shares(jobs)
+        self._free = list(range(jobs))[::-1]
 
-def _end(running: Sequence[_Job]) -> None:
-    """Ask the children to save and end, and wait for them; interrupted again, end them at once."""
-    for job in running:
-        job.process.send_signal(signal.SIGTERM)
-    try:
-        for job in running:
-            job.process.wait()
-    except KeyboardInterrupt:
-        for job in running:
-            job.process.kill()
-            job.process.wait()
-        raise
+    @property
+    def unfinished(self) -> bool:
+        """Whether any cell is neither done nor failed."""
+        return bool(self._pending or self._elsewhere or self._running)
+
+    def start(self) -> None:
+        """A child for each free slot; a cell that another process runs is put aside."""
+        while self._pending and self._free:
+            cell = self._pending.popleft()
+            if _is_locked(self._runs / cell.folder_name):
+                self._observer.waits(cell)
+                self._elsewhere[cell.folder_name] = cell, time.monotonic() + _WAIT_SECONDS
+                continue
+            slot = self._free.pop()
+            with only(self._cores[slot]):
+                process = self._spawn(cell)
+            self._running.append(_Job(cell, process, slot, time.monotonic()))
+            self._observer.started(cell)
+
+    def look_at_running(self) -> None:
+        """Take what has ended off its slot."""
+        for job in [job for job in self._running if job.process.poll() is not None]:
+            self._running.remove(job)
+            self._free.append(job.slot)
+            name = job.cell.folder_name
+            if job.process.returncode == 0 and is_done(self._runs, job.cell):
+                self._observer.done(job.cell, time.monotonic() - job.started)
+                continue
+            reason = _reason(job.process.returncode, self._runs / f"{name}.log")
+            if reason.endswith("another process is running in it"):
+                self._pending.append(job.cell)  # another study was faster: wait for it
+            else:
+                self.failures[name] = reason
+                self._observer.failed(job.cell, reason)
+
+    def look_at_waiting(self) -> None:
+        """Take what another process has finished as done, and queue what it has left."""
+        for name, (cell, again) in list(self._elsewhere.items()):
+            if time.monotonic() < again:
+                continue
+            if _is_locked(self._runs / name):
+                self._elsewhere[name] = cell, time.monotonic() + _WAIT_SECONDS
+                continue
+            del self._elsewhere[name]
+            if is_done(self._runs, cell):
+                self._observer.done(cell, 0.0)
+            else:
+                self._pending.append(cell)
+
+    def end(self) -> None:
+        """Ask the children to save and end, and wait for them; interrupted again, end them at once."""
+        for job in self._running:
+            job.process.send_signal(signal.SIGTERM)
+        try:
+            for job in self._running:
+                job.process.wait()
+        except KeyboardInterrupt:
+            for job in self._running:
+                job.process.kill()
+                job.process.wait()
+            raise
+
+    def _spawn(self, cell: Cell) -> subprocess.Popen:
+        """A child in a process group of its own, so that Ctrl-C reaches it once, from here."""
+        experiment = self._runs / f"{cell.folder_name}.json"
+        write_json(experiment, to_json(cell.experiment))
+        environment = dict(os.environ)
+        if self._jobs > 1 and has_accelerator():
+            environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / self._jobs:.3f}")
+        with (self._runs / f"{cell.folder_name}.log").open("a", encoding="utf-8") as log:
+            log.write(f"== {cell.label}\n")
+            log.flush()
+            return subprocess.Popen(
+                self._command(experiment, self._runs / cell.folder_name),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
 
 
 def _is_locked(folder: pathlib.Path) -> bool:
