@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from jax.sharding import PartitionSpec
 
@@ -83,6 +83,12 @@ class LMMRecConfig:
 
     def validate(self) -> None:
         """Raise UserError for a value that no data could make sense of."""
+        if not isinstance(self.base, BaseConfig):
+            names = ", ".join(base.name for base in get_args(BaseConfig))
+            found = getattr(self.base, "name", type(self.base).__name__)
+            raise UserError(
+                f"model.base: found {found}, allowed: {names} (models with embeddings that LMMRec can share)"
+            )
         self.base.validate("model.base")
         warm = (lambda value: value >= MIN_TEMPERATURE, f"{MIN_TEMPERATURE} or more")
         from_zero = (lambda value: value >= 0, "0 or more")

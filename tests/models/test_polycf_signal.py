@@ -11,6 +11,7 @@ import pytest
 
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context
+from jaxrec.models.lmmrec_config import LMMRecConfig
 from jaxrec.models.polycf_signal import PolyCFSignal, PolyCFSignalConfig, gram_powers
 from jaxrec.nn.graph import build_graph, edges_of
 from jaxrec.nn.singular_vectors import right_singular_vectors
@@ -192,6 +193,11 @@ def test_learns_that_neighbours_tell_and_beats_its_first_filter():
     losses = train(params)
     assert losses[0] > np.log(2)
     assert losses[-10:].mean() < 0.3
+
+
+def test_lmmrec_refuses_a_base_without_embeddings():
+    with pytest.raises(UserError, match=r"^model\.base: found polycf_signal, allowed: lightgcn, weightedgcl, polycf "):
+        LMMRecConfig(base=CONFIG).validate()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
