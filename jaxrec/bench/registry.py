@@ -24,6 +24,7 @@ from jaxrec.errors import UserError
 WORKLOADS = {
     "lightgcn_step": "jaxrec.bench.lightgcn_step",
     "lightgcn_epoch": "jaxrec.bench.lightgcn_epoch",
+    "alignment": "jaxrec.bench.alignment",
     "sampler": "jaxrec.bench.sampler",
     "ranking": "jaxrec.bench.ranking",
     "data_prepare": "jaxrec.bench.data_prepare",
