@@ -30,11 +30,12 @@ def run(settings: Settings) -> dict:
     mask = jnp.ones((3, size), bool)
     forms = {OURS: _ours, PLAIN: _plain}
     compiled = {name: jax.jit(jax.value_and_grad(form)) for name, form in forms.items()}
-    results = {name: call(student, teacher, ids, mask) for name, call in compiled.items()}
+    arguments = student, teacher, ids, mask
+    results = {name: call(*arguments) for name, call in compiled.items()}
 
     def repeat(call: Any) -> None:
         for _ in range(CALLS):
-            jax.block_until_ready(call(student, teacher, ids, mask))
+            jax.block_until_ready(call(*arguments))
 
     variants = {name: functools.partial(repeat, call) for name, call in compiled.items()}
     times = interleave(variants, settings, per=dict.fromkeys(variants, CALLS))
@@ -54,7 +55,7 @@ def run(settings: Settings) -> dict:
 
 
 def _ours(student: jax.Array, teacher: jax.Array, ids: jax.Array, mask: jax.Array) -> jax.Array:
-    by_student, by_teacher = (cosines(*normalize(views), ()) for views in (student, teacher))
+    by_student, by_teacher = (cosines(views[0], views[1], ()) for views in (normalize(student), normalize(teacher)))
     among = candidates(ids, mask, ids.shape[1], ())
     taught = correspondence(by_teacher, by_student, among, (TEMPERATURE, TEMPERATURE))
     return coordination(by_student, among, TEMPERATURE) + taught
