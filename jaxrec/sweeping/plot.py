@@ -43,6 +43,7 @@ def draw(path: pathlib.Path, summary: dict[str, Any], space: Space) -> bool:
         if isinstance(domain, Choice):
             places = list(dict.fromkeys([*domain.values, *seen]))
             axis.set_xticks(range(len(places)), [shown_value(value) for value in places])
+            axis.set_xlim(-0.5, len(places) - 0.5)
             _draw_points(
                 axis, summary, trials, lambda trial, name=name, places=places: places.index(trial["values"][name])
             )

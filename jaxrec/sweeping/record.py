@@ -12,7 +12,7 @@ from jaxrec.config import Experiment, to_json
 from jaxrec.errors import UserError
 from jaxrec.run_folder import SCHEMA, read_json, versions, write_json
 from jaxrec.sweeping.search import short_names, shown_value
-from jaxrec.sweeping.space import Space, describe, space_json, with_values
+from jaxrec.sweeping.space import Space, describe, near_an_end, space_json, with_values
 from jaxrec.sweeping.study import MIN_FOR_PRUNING, STARTUP_TRIALS, Study, as_it_stands, notes_of
 
 _STATES = {TrialState.COMPLETE: "done", TrialState.PRUNED: "cut short", TrialState.FAIL: "failed"}
@@ -142,6 +142,20 @@ def budget_line(budget: dict[str, Any]) -> str:
     )
 
 
+def hints(summary: dict[str, Any], space: Space) -> list[str]:
+    """Fields whose chosen value lies at an end of its range."""
+    if summary["best"] is None:
+        return []
+    values = summary["best"]["values"]
+    ends = {name: near_an_end(domain, values[name]) for name, domain in space.items()}
+    return [
+        f"{name} {shown_value(values[name])} lies at the {end} end of {describe(space[name])}; "
+        "what lies beyond was not tried"
+        for name, end in ends.items()
+        if end is not None
+    ]
+
+
 def as_markdown(summary: dict[str, Any], space: Space) -> str:
     """The trials best first, with the budget, the space and what the fields matter."""
     header, *rows = cells(summary, ranked(summary))
@@ -161,6 +175,7 @@ def as_markdown(summary: dict[str, Any], space: Space) -> str:
     if summary["importance"]:
         shares = ", ".join(f"{short[name]} {share:.0%}" for name, share in summary["importance"].items())
         lines.append(f"- share in the variance of the values (fANOVA): {shares}")
+    lines += [f"- hint: {hint}" for hint in hints(summary, space)]
     lines += [
         f"- trial {trial['trial']} failed: {trial['reason']}"
         for trial in summary["trials"]

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxrec.report import print_sample_banner
-from jaxrec.sweeping.record import budget_line, cells, ranked
+from jaxrec.sweeping.record import budget_line, cells, hints, ranked
 from jaxrec.sweeping.run import FinishedSweep
 from jaxrec.sweeping.search import short_names
 
@@ -24,7 +24,9 @@ def print_sweep(console: Console, sweep: FinishedSweep, final: bool) -> None:
     summary, folder = sweep.summary, sweep.folder
     order = ranked(summary)
     name, monitor = summary["name"], summary["monitor"]
-    console.print(f"{name}: {len(order)} trials, chosen by validation {monitor}; test not read", soft_wrap=True)
+    console.print(
+        f"{name}: {len(order)} trials, chosen by validation {monitor}; the search reads no test part", soft_wrap=True
+    )
     console.print(_table(cells(summary, order[:_SHOWN])))
     if len(order) > _SHOWN:
         console.print(f"and {len(order) - _SHOWN} more in {folder / 'sweep.md'}", soft_wrap=True, markup=False)
@@ -38,6 +40,7 @@ def print_sweep(console: Console, sweep: FinishedSweep, final: bool) -> None:
     lines = [
         f"budget   {budget_line(summary['budget'])}",
         f"best     {_best(summary)}",
+        *(f"hint     {hint}" for hint in hints(summary, sweep.space)),
         f"config   {folder / 'best.json'}",
         f"tables   {folder / 'sweep.md'}, sweep.json{picture}",
     ]

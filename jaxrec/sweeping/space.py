@@ -109,6 +109,15 @@ def contains(domain: Domain, value: Value) -> bool:
     return domain.low <= value <= domain.high
 
 
+def near_an_end(domain: Domain, value: Value) -> str | None:
+    """`low` or `high` where a value lies in the last twentieth of a range: what lies beyond may be better still."""
+    if isinstance(domain, Choice) or isinstance(value, (str, bool, type(None))) or not contains(domain, value):
+        return None
+    scale = math.log if isinstance(domain, LogUniform) else float
+    share = (scale(value) - scale(domain.low)) / (scale(domain.high) - scale(domain.low))
+    return "low" if share < 0.05 else "high" if share > 0.95 else None
+
+
 def describe(domain: Domain) -> str:
     """A domain as it is written behind a field in `--search`."""
     if isinstance(domain, Choice):
