@@ -17,7 +17,7 @@ usage: python -m jaxrec.launch --config FILE [--workdir DIR] [--flag value ...]
 
 Train and evaluate one experiment.
 
-  --config FILE    Python file with get_config() -> Experiment
+  --config FILE    Python file with get_config() -> Experiment, or the config.json of a run
   --workdir DIR    run folder; runs/<config name>-<hash> by default. A folder that holds a run of the same
                    experiment resumes it; a finished one prints its result.
   --help           this text; with --config, every flag of that experiment
