@@ -74,6 +74,8 @@ def _needs_text(experiment: Experiment[Any]) -> str:
 def _validate_text(experiment: Experiment[Any]) -> None:
     text = experiment.text
     check_text(text)
+    if text.reviews and not experiment.data.reviews:
+        raise UserError(f"text.reviews: found {text.reviews} without data.reviews, allowed: 0, or --data.reviews")
     decided_by_data = getattr(experiment.model, "text_source", None) == "auto"
     if text.source == "none" and experiment.model.needs_text and not decided_by_data:
         raise UserError(f"text.source: found none, but the {_needs_text(experiment)}")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxrec.data.interactions import IdMap, Interactions
+from jaxrec.data.packed_text import PackedText
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -16,7 +17,8 @@ class Dataset:
 
     sha256 covers content and recipe. provenance is JSON: source files and hashes, each step with counts before and
     after, rows skipped, the leakage report. item_text: one string an item, "" where there is none, or None where
-    the source has no text at all.
+    the source has no text at all. reviews: the review texts that the parts' `reviews` columns refer to, of all parts:
+    whoever makes features of them reads those of train only (jaxrec.data.reviews.training_reviews).
     """
 
     name: str
@@ -27,6 +29,7 @@ class Dataset:
     sha256: str
     provenance: dict[str, Any]
     item_text: tuple[str, ...] | None = None
+    reviews: PackedText | None = None
 
     @property
     def users(self) -> IdMap:

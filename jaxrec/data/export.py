@@ -10,6 +10,7 @@ import tempfile
 
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.interactions import Interactions
+from jaxrec.data.packed_text import PackedText
 from jaxrec.data.splits import PARTS
 from jaxrec.errors import UserError
 
@@ -32,7 +33,7 @@ def export(dataset: Dataset, folder: pathlib.Path) -> None:
         temporary = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
         try:
             for name in PARTS:
-                _write_part(getattr(dataset, name), temporary / f"{name}.csv")
+                _write_part(getattr(dataset, name), dataset.reviews, temporary / f"{name}.csv")
             if dataset.item_text is not None:
                 _write_text(dataset, temporary / "item_text.jsonl")
             record = json.dumps({"sha256": dataset.sha256} | dataset.provenance, indent=2, ensure_ascii=False)
@@ -45,7 +46,7 @@ def export(dataset: Dataset, folder: pathlib.Path) -> None:
         raise UserError(f"--out: {folder} cannot be written ({error.strerror or error})") from error
 
 
-def _write_part(part: Interactions, path: pathlib.Path) -> None:
+def _write_part(part: Interactions, reviews: PackedText | None, path: pathlib.Path) -> None:
     import polars
 
     columns = {"user": part.users.decode(part.user_ids), "item": part.items.decode(part.item_ids)}
@@ -57,6 +58,9 @@ def _write_part(part: Interactions, path: pathlib.Path) -> None:
     if part.behaviors is not None:
         names = polars.Series(part.behavior_names, dtype=polars.String)
         frame = frame.with_columns(behavior=names.gather(part.behaviors.astype("uint32")))
+    if part.reviews is not None and reviews is not None:
+        texts = [None if row < 0 else reviews[row] for row in part.reviews.tolist()]
+        frame = frame.with_columns(polars.Series("review", texts, dtype=polars.String))
     frame.write_csv(path)
 
 

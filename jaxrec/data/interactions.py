@@ -39,7 +39,9 @@ class Interactions:
 
     user_ids, item_ids: [n] int32, from 0. ratings: [n] float32 or None. timestamps: [n] int64 seconds or None.
     behaviors: [n] int8 index into behavior_names, or None. parts: [n] int8 (0 train, 1 valid, 2 test) where the
-    source came divided, else None. Order is the order of the source (chronological where the source is).
+    source came divided, else None. reviews: [n] int32, the row's text in the table of review texts beside these
+    columns (Dataset.reviews), -1 where it has none; None where no texts were read. Order is the order of the source
+    (chronological where the source is).
     """
 
     user_ids: np.ndarray
@@ -51,6 +53,7 @@ class Interactions:
     behaviors: np.ndarray | None = None
     behavior_names: tuple[str, ...] = ()
     parts: np.ndarray | None = None
+    reviews: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -69,4 +72,5 @@ class Interactions:
             timestamps=column(self.timestamps),
             behaviors=column(self.behaviors),
             parts=column(self.parts),
+            reviews=column(self.reviews),
         )

@@ -65,6 +65,8 @@ def add_noise(
         ratings=drawn(train.ratings),
         timestamps=times,
         behaviors=drawn(train.behaviors),
+        # Nobody wrote about what never happened.
+        reviews=None if train.reviews is None else np.concatenate([train.reviews, np.full(number, -1, np.int32)]),
     )
     return noisy, number
 

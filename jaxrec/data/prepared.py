@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import hashlib
 import json
 import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 import jaxrec
 from jaxrec.data import prepared_cache
@@ -19,8 +19,10 @@ from jaxrec.data.filters import apply_filters, check_filter, counts
 from jaxrec.data.interactions import Interactions
 from jaxrec.data.leakage import leakage_report
 from jaxrec.data.noise import add_noise, check_noise
+from jaxrec.data.packed_text import PackedText
+from jaxrec.data.reviews import keep_used
+from jaxrec.data.source import content_digest, digest, find_source
 from jaxrec.data.splits import check_split, pool, split_with_record
-from jaxrec.errors import UserError
 
 RECIPE_VERSION = 1
 """Raised when the same settings come to mean another dataset."""
@@ -72,44 +74,6 @@ def dataset_sha256(config: DataConfig) -> str:
     return _sha256(content_digest(path), config)
 
 
-def find_source(config: DataConfig) -> pathlib.Path | None:
-    """Where the interactions lie; None means the built-in sample. Raises UserError."""
-    if config.path is not None:
-        path = pathlib.Path(config.path).expanduser()
-        if not path.exists():
-            raise UserError(f"data.path: {config.path} does not exist{_nearest(path)}; allowed: a file or a folder")
-        return path.absolute()
-    root = os.environ.get("JAXREC_DATA")
-    if root and (pathlib.Path(root).expanduser() / config.name).exists():
-        return (pathlib.Path(root).expanduser() / config.name).absolute()
-    if config.require_real:
-        looked = f"$JAXREC_DATA/{config.name} does not exist" if root else "JAXREC_DATA is not set"
-        raise UserError(f"data.require_real: no data.path is given and {looked}; allowed: --data.path FILE_OR_FOLDER")
-    return None
-
-
-def _nearest(path: pathlib.Path) -> str:
-    """A name beside the path that is like it, as a hint."""
-    try:
-        beside = [file.name for file in path.parent.iterdir()]
-    except OSError:
-        return ""
-    like = difflib.get_close_matches(path.name, beside, n=1)
-    return f" (nearest: {path.parent / like[0]})" if like else ""
-
-
-def content_digest(path: pathlib.Path) -> str:
-    """sha256 over names and bytes of the file, or of the files that lie in the folder itself, hidden ones apart."""
-    try:
-        if path.is_file():
-            files = [path]
-        else:
-            files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-        return _digest([[file.name, prepared_cache.file_digest(file)] for file in files])
-    except OSError as error:
-        raise UserError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from error
-
-
 def recipe(config: DataConfig) -> dict[str, Any]:
     """The settings that decide what becomes of given content, as JSON."""
     settings = dataclasses.asdict(config)
@@ -151,7 +115,7 @@ def _from_files(config: DataConfig, path: pathlib.Path, content: str, sha256: st
     interactions, chronological = result.interactions, result.format in _PLACES_FOR_TIMES
     if chronological:
         interactions = dataclasses.replace(interactions, timestamps=None)
-    return _prepare(config, "path", interactions, text, source, sha256, chronological)
+    return _prepare(config, "path", interactions, text, result.reviews, source, sha256, chronological)
 
 
 def _from_sample(config: DataConfig) -> Dataset:
@@ -171,7 +135,12 @@ def _from_sample(config: DataConfig) -> Dataset:
     }
     sha256 = _sha256({"sample": VERSION}, adapted)
     text = dict(zip(sample.interactions.items.raw.tolist(), sample.item_text, strict=True))
-    return _prepare(adapted, "sample", sample.interactions, text, source, sha256, chronological=True)
+    interactions, reviews = sample.interactions, None
+    if config.reviews:
+        written = np.full(len(interactions), -1, np.int32)
+        written[sample.reviews.rows] = np.arange(len(sample.reviews.rows), dtype=np.int32)
+        interactions, reviews = dataclasses.replace(interactions, reviews=written), PackedText.pack(sample.reviews.text)
+    return _prepare(adapted, "sample", interactions, text, reviews, source, sha256, chronological=True)
 
 
 _OWN = ("behavior", "min_rating", "start_time", "end_time")
@@ -188,7 +157,7 @@ def _for_sample(config: DataConfig) -> DataConfig:
 
 
 def _sha256(content: Any, config: DataConfig) -> str:
-    return _digest({"content": content, "recipe": recipe(config)})
+    return digest({"content": content, "recipe": recipe(config)})
 
 
 def _prepare(
@@ -196,6 +165,7 @@ def _prepare(
     kind: Any,
     interactions: Interactions,
     item_text: dict[str, str] | None,
+    reviews: PackedText | None,
     source: dict[str, Any],
     sha256: str,
     chronological: bool,
@@ -212,6 +182,8 @@ def _prepare(
     train, valid, test, split_record = split_with_record(interactions, config, chronological)
     train, num_noise = add_noise(train, valid, test, config.noise, config.noise_seed)
     leakage = leakage_report(train, valid, test)
+    if reviews is not None:
+        (train, valid, test), reviews = keep_used((train, valid, test), reviews)
     text = None
     if item_text is not None:
         text = tuple(item_text.get(raw, "") for raw in train.items.raw.tolist())
@@ -231,12 +203,9 @@ def _prepare(
             "users_without_target": leakage["users_without_target"],
             "unseen_items": len(train.items) - counts(train)["items"],
             "items_with_text": None if text is None else sum(1 for words in text if words),
+            "reviews": None if reviews is None else len(reviews),
         },
     }
     # What is returned now and what is read back from the cache are the same, tuples and all.
     provenance = json.loads(json.dumps(provenance))
-    return Dataset(config.name, kind, train, valid, test, sha256, provenance, text)
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return Dataset(config.name, kind, train, valid, test, sha256, provenance, text, reviews)

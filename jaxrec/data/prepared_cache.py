@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import json
 import os
 import pathlib
@@ -22,11 +21,13 @@ import numpy as np
 
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.interactions import IdMap, Interactions
+from jaxrec.data.packed_text import PackedText
 from jaxrec.data.splits import PARTS
 
 ARRAYS, PROVENANCE, MANIFEST = "arrays.npz", "provenance.json", "manifest.json"
+REVIEWS = "reviews.npy"  # apart from the other arrays, because only a file of its own can be memory-mapped
 LAYOUT = 1
-_COLUMNS = ("user_ids", "item_ids", "ratings", "timestamps", "behaviors")
+_COLUMNS = ("user_ids", "item_ids", "ratings", "timestamps", "behaviors", "reviews")
 _TEMPORARY = ".writing-"
 _ABANDONED_SECONDS = 24 * 3600
 
@@ -50,12 +51,16 @@ def store(dataset: Dataset, entry: pathlib.Path) -> None:
         fresh.mkdir()
         np.savez(fresh / ARRAYS, allow_pickle=False, **_arrays(dataset))
         (fresh / PROVENANCE).write_text(json.dumps(dataset.provenance, indent=2) + "\n", encoding="utf-8")
+        files = [ARRAYS, PROVENANCE]
+        if dataset.reviews is not None:
+            np.save(fresh / REVIEWS, dataset.reviews.data, allow_pickle=False)
+            files.append(REVIEWS)
         manifest = {
             "layout": LAYOUT,
             "name": dataset.name,
             "source": dataset.source,
             "sha256": dataset.sha256,
-            "files": {name: file_digest(fresh / name) for name in (ARRAYS, PROVENANCE)},
+            "files": {name: file_digest(fresh / name) for name in files},
         }
         (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         _move_into_place(fresh, entry, temporary)
@@ -76,12 +81,17 @@ def load(entry: pathlib.Path, sha256: str) -> Dataset | None:
     try:
         if manifest["layout"] != LAYOUT or manifest["sha256"] != sha256:
             raise DamagedEntryError(f"{MANIFEST} is of another dataset")
-        for name in (ARRAYS, PROVENANCE):
-            if file_digest(entry / name) != manifest["files"][name]:
+        files = manifest["files"]
+        for name in (ARRAYS, PROVENANCE, *([REVIEWS] if REVIEWS in files else [])):
+            if file_digest(entry / name) != files[name]:
                 raise DamagedEntryError(f"{name} is not what was written")
         provenance = json.loads((entry / PROVENANCE).read_text(encoding="utf-8"))
         with np.load(entry / ARRAYS, allow_pickle=False) as arrays:
-            return _dataset(arrays, manifest, provenance)
+            reviews = None
+            if REVIEWS in files:
+                data = np.load(entry / REVIEWS, mmap_mode="r", allow_pickle=False)
+                reviews = PackedText(data, arrays["reviews.ends"])
+            return _dataset(arrays, manifest, provenance, reviews)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise DamagedEntryError(f"{entry.name} cannot be read ({error})") from error
 
@@ -129,14 +139,15 @@ def _arrays(dataset: Dataset) -> dict[str, np.ndarray]:
             if values is not None:
                 arrays[f"{name}.{column}"] = values
     if dataset.item_text is not None:
-        # One run of UTF-8 bytes and where each text ends: texts differ too much in length for a fixed width.
-        encoded = [text.encode("utf-8", "surrogatepass") for text in dataset.item_text]
-        arrays["item_text.bytes"] = np.frombuffer(b"".join(encoded), np.uint8)
-        arrays["item_text.ends"] = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+        # Texts differ too much in length for a fixed width.
+        packed = PackedText.pack(dataset.item_text)
+        arrays["item_text.bytes"], arrays["item_text.ends"] = packed.data, packed.ends
+    if dataset.reviews is not None:
+        arrays["reviews.ends"] = dataset.reviews.ends
     return arrays
 
 
-def _dataset(arrays: Any, manifest: dict[str, Any], provenance: dict[str, Any]) -> Dataset:
+def _dataset(arrays: Any, manifest: dict[str, Any], provenance: dict[str, Any], reviews: PackedText | None) -> Dataset:
     users, items = IdMap(arrays["users"]), IdMap(arrays["items"])
     behavior_names = tuple(arrays["behavior_names"].tolist())
 
@@ -146,9 +157,8 @@ def _dataset(arrays: Any, manifest: dict[str, Any], provenance: dict[str, Any]) 
 
     item_text = None
     if "item_text.bytes" in arrays:
-        text = arrays["item_text.bytes"].tobytes()
-        ends = [0, *arrays["item_text.ends"].tolist()]
-        item_text = tuple(text[start:end].decode("utf-8", "surrogatepass") for start, end in itertools.pairwise(ends))
+        packed = PackedText(arrays["item_text.bytes"], arrays["item_text.ends"])
+        item_text = tuple(packed[row] for row in range(len(packed)))
     return Dataset(
         name=manifest["name"],
         source=manifest["source"],
@@ -158,4 +168,5 @@ def _dataset(arrays: Any, manifest: dict[str, Any], provenance: dict[str, Any]) 
         sha256=manifest["sha256"],
         provenance=provenance,
         item_text=item_text,
+        reviews=reviews,
     )

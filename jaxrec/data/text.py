@@ -10,7 +10,8 @@ from jaxrec.data.dataset import Dataset
 from jaxrec.data.text_config import TextConfig
 from jaxrec.data.text_features import TextFeatures, truncated, users_from_items
 from jaxrec.data.text_files import GivenText, read_text_files
-from jaxrec.data.text_shuffle import dealt_rows, shuffle_texts
+from jaxrec.data.text_shuffle import dealt_rows
+from jaxrec.data.text_sources import read_texts
 from jaxrec.errors import UserError
 
 __all__ = ["TextFeatures", "check_text", "load_text", "require_text", "users_from_items"]
@@ -21,8 +22,8 @@ def load_text(
 ) -> TextFeatures | None:
     """The text features that the config asks for, or None where it asks for none or (`auto`) there are none.
 
-    A user's text is built from the items of the training part only (LMMRec Eq. 1). cache: folder of prepared data
-    (data.cache), where encoded texts are kept. notice: told what takes time, one line each.
+    A user's text is built from items and own reviews of the training part only (LMMRec Eq. 1). cache: folder of
+    prepared data (data.cache), where encoded texts are kept. notice: told what takes time, one line each.
 
     Raises: UserError where the config contradicts itself, a file is missing or does not fit the dataset.
     """
@@ -31,20 +32,18 @@ def load_text(
         return None
     if config.path is not None:
         return _align_given(read_text_files(config.path), dataset, config)
-    texts = dataset.item_text
-    if texts is None or not any(text.strip() for text in texts):
+    texts = read_texts(config, dataset)
+    if texts is None or not any(text.strip() for text in texts.item):
         if config.source == "auto" and config.encoder is None:
             return None
         raise UserError(
             f'text.source: "{"tfidf" if config.encoder is None else "encoder"}", but data set {dataset.name} has no '
             "item text; allowed: --text.path DIR, an item_text.jsonl in the data folder, or --model.text-source learned"
         )
-    if config.shuffle:
-        texts = shuffle_texts(texts)
     if config.encoder is not None:
         from jaxrec.data.text_encoder import encoder_features
 
-        return encoder_features(config.encoder, dataset, texts, config.truncate_dim, cache, notice)
+        return encoder_features(config, dataset, texts, cache, notice)
     from jaxrec.data.text_tfidf import tfidf_features
 
     return tfidf_features(config, dataset, texts)
@@ -52,10 +51,14 @@ def load_text(
 
 def check_text(config: TextConfig) -> None:
     """Raise UserError for settings that contradict each other, whatever the data."""
-    for field in ("dim", "min_df", "truncate_dim"):
+    for field in ("dim", "min_df", "truncate_dim", "review_chars"):
         value = getattr(config, field)
         if value is not None and value < 1:
             raise UserError(f"text.{field}: found {value}, allowed: 1 or more")
+    if config.reviews < 0:
+        raise UserError(f"text.reviews: found {config.reviews}, allowed: 0 (none) or more")
+    if config.reviews and config.path is not None:
+        raise UserError(f"text.reviews: found {config.reviews} beside text.path {config.path}, allowed: one of them")
     if config.path is not None and config.encoder is not None:
         raise UserError(f"text.encoder: found {config.encoder} beside text.path {config.path}, allowed: one of them")
     sources = (("path", config.path, "given"), ("encoder", config.encoder, "encoder"))

@@ -16,34 +16,34 @@ import numpy as np
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.prepared_cache import cache_folder
 from jaxrec.data.sentence_encoder import SentenceEncoder, encode, read_encoder
-from jaxrec.data.text_features import TextFeatures, truncated, users_from_items
+from jaxrec.data.text_config import TextConfig
+from jaxrec.data.text_features import TextFeatures, truncated, users_from_items, with_own_texts
+from jaxrec.data.text_sources import Texts
 
 _TEMPORARY = ".writing-"  # what a killed process leaves, prepared_cache clears away
 
 
 def encoder_features(
-    folder: str,
-    dataset: Dataset,
-    texts: tuple[str, ...],
-    truncate_dim: int | None,
-    cache: str | None,
-    notice: Callable[[str], None],
+    config: TextConfig, dataset: Dataset, texts: Texts, cache: str | None, notice: Callable[[str], None]
 ) -> TextFeatures:
-    """Vectors of item texts by the encoder in `folder`; users from their training items.
+    """Vectors of item texts by the encoder in config.encoder; users from their training items and own reviews.
 
-    cache: the data cache (data.cache). notice: told what happens, one line each. Items with equal texts are encoded
-    once. Raises: UserError where the folder holds no encoder that is supported.
+    cache: the data cache (data.cache). notice: told what happens, one line each. Equal texts are encoded once.
+
+    Raises: UserError where the folder holds no encoder that is supported.
     """
-    if len(texts) != dataset.num_items:
-        raise ValueError(f"{len(texts)} item texts for {dataset.num_items} items")
-    encoder = read_encoder(folder)
-    item_mask = np.array([bool(text.strip()) for text in texts])
-    distinct = {text: row for row, text in enumerate(dict.fromkeys(text for text in texts if text.strip()))}
-    vectors = encode_cached(encoder, tuple(distinct), cache, notice)
-    item = np.zeros((dataset.num_items, encoder.width), np.float32)
-    item[item_mask] = vectors[[distinct[text] for text in texts if text.strip()]]
-    item, item_mask = truncated(item, item_mask, truncate_dim)
+    if config.encoder is None or len(texts.item) != dataset.num_items:
+        raise ValueError(f"encoder {config.encoder}, {len(texts.item)} item texts for {dataset.num_items} items")
+    encoder = read_encoder(config.encoder)
+
+    def vectors(words: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+        rows, mask = _encode_rows(encoder, words, cache, notice)
+        return truncated(rows, mask, config.truncate_dim)
+
+    item, item_mask = vectors(texts.item)
     user, user_mask = users_from_items(item, item_mask, dataset)
+    if texts.user is not None:
+        user, user_mask = with_own_texts((user, user_mask), vectors(texts.user))
     manifest = {
         "schema": 1,
         "model": encoder.folder.resolve().name,
@@ -51,14 +51,30 @@ def encoder_features(
         "pooling": encoder.pooling,
         "normalize": encoder.normalize,
         "max_length": encoder.max_length,
-        "truncate_dim": truncate_dim,
+        "truncate_dim": config.truncate_dim,
         "encoder_sha256": encoder.sha256,
         "dataset_sha256": dataset.sha256,
     }
     # From the inputs, not from the vectors: those differ in the last bits from machine to machine.
-    recipe = ["encoded 1", encoder.sha256, truncate_dim, dataset.sha256, texts]
+    recipe = ["encoded 1", encoder.sha256, config.truncate_dim, dataset.sha256, texts.item]
+    if texts.user is not None:
+        manifest["reviews"] = config.reviews
+        recipe.append(texts.user)
     sha256 = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()
     return TextFeatures(user, item, user_mask, item_mask, "encoder", sha256, manifest)
+
+
+def _encode_rows(
+    encoder: SentenceEncoder, texts: tuple[str, ...], cache: str | None, notice: Callable[[str], None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors [n, width] float32, zero where a text is blank, and the mask [n] bool of those that are not."""
+    mask = np.array([bool(text.strip()) for text in texts])
+    rows = np.zeros((len(texts), encoder.width), np.float32)
+    distinct = {text: row for row, text in enumerate(dict.fromkeys(text for text in texts if text.strip()))}
+    if distinct:
+        vectors = encode_cached(encoder, tuple(distinct), cache, notice)
+        rows[mask] = vectors[[distinct[text] for text in texts if text.strip()]]
+    return rows, mask
 
 
 def encode_cached(

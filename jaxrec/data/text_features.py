@@ -52,6 +52,24 @@ def users_from_items(item: np.ndarray, item_mask: np.ndarray, dataset: Dataset) 
     return (total * scale[:, None]).astype(np.float32), user_mask
 
 
+def with_own_texts(
+    users: tuple[np.ndarray, np.ndarray], own: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Text vectors of users out of those from items and those of their own reviews: ([U, T] float32, [U] bool).
+
+    Each argument: vectors [U, T] and mask [U]. Both count half where a user has both, whatever their lengths; the
+    result has the mean of the two lengths. Who has one only keeps it.
+    """
+    vectors = [np.where(mask[:, None], rows, 0) for rows, mask in (users, own)]
+    lengths = [np.linalg.norm(rows, axis=1) for rows in vectors]
+    total = sum(rows / np.maximum(length, 1e-30)[:, None] for rows, length in zip(vectors, lengths, strict=True))
+    size = np.linalg.norm(total, axis=1)
+    has_both = (lengths[0] > 0) & (lengths[1] > 0)
+    mask = size > 1e-6
+    scale = np.where(mask, (lengths[0] + lengths[1]) / np.where(has_both, 2, 1) / np.maximum(size, 1e-30), 0)
+    return (total * scale[:, None]).astype(np.float32), mask
+
+
 def truncated(vectors: np.ndarray, mask: np.ndarray, width: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Vectors [n, T] cut to their first `width` columns, each brought back to its length, and their mask [n] bool.
 

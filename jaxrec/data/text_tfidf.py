@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.text_config import TextConfig
-from jaxrec.data.text_features import TextFeatures, users_from_items
+from jaxrec.data.text_features import TextFeatures, users_from_items, with_own_texts
+from jaxrec.data.text_sources import Texts
 from jaxrec.errors import UserError
 
 
-def tfidf_features(config: TextConfig, dataset: Dataset, texts: tuple[str, ...]) -> TextFeatures:
+def tfidf_features(config: TextConfig, dataset: Dataset, texts: Texts) -> TextFeatures:
     """TF-IDF (sublinear, rows of length 1), truncated SVD from a fixed start, rows of length 1 again.
+
+    Words and directions are those of the item texts; what users wrote themselves is brought into them.
 
     Raises: UserError where no word stands in enough texts.
     """
@@ -24,29 +28,28 @@ def tfidf_features(config: TextConfig, dataset: Dataset, texts: tuple[str, ...])
     for field, value in (("dim", config.dim), ("min_df", config.min_df)):
         if value < 1:
             raise UserError(f"text.{field}: {value}; at least 1 is needed")
-    if len(texts) != dataset.num_items:
-        raise ValueError(f"{len(texts)} item texts for {dataset.num_items} items")
-    rows = np.flatnonzero([bool(text.strip()) for text in texts])
+    if len(texts.item) != dataset.num_items:
+        raise ValueError(f"{len(texts.item)} item texts for {dataset.num_items} items")
+    rows = _worded(texts.item)
     vectorizer = TfidfVectorizer(sublinear_tf=True, norm="l2", min_df=config.min_df)
     try:
-        words = vectorizer.fit_transform([texts[row] for row in rows]).astype(np.float32)
+        words = vectorizer.fit_transform([texts.item[row] for row in rows]).astype(np.float32)
     except ValueError as error:
         # scikit-learn says so when no word is left: too rare, or nothing but punctuation.
         raise UserError(
             f"text.min_df: no word stands in {config.min_df} of the {len(rows)} item texts; lower text.min_df"
         ) from error
     width = min(config.dim, *words.shape)
-    left, singular, _ = randomized_svd(words, width, random_state=0)
+    left, singular, right = randomized_svd(words, width, random_state=0)
     kept = singular > 1e-5 * singular[0]
-    vectors = left[:, kept] * singular[kept]
-    lengths = np.linalg.norm(vectors, axis=1)
-    # A text of rare words alone has an empty row; it counts as none.
-    worded = lengths > 1e-6
-    item = np.zeros((dataset.num_items, vectors.shape[1]), np.float32)
-    item[rows[worded]] = vectors[worded] / lengths[worded, None]
-    item_mask = np.zeros(dataset.num_items, bool)
-    item_mask[rows[worded]] = True
+    item, item_mask = _spread(left[:, kept] * singular[kept], rows, dataset.num_items)
     user, user_mask = users_from_items(item, item_mask, dataset)
+    if texts.user is not None:
+        rows = _worded(texts.user)
+        if len(rows):
+            own: Any = vectorizer.transform([texts.user[row] for row in rows])
+            own = own.astype(np.float32) @ right[kept].T
+            user, user_mask = with_own_texts((user, user_mask), _spread(own, rows, dataset.num_users))
     manifest = {
         "schema": 1,
         "model": "tfidf",
@@ -56,6 +59,25 @@ def tfidf_features(config: TextConfig, dataset: Dataset, texts: tuple[str, ...])
         "dataset_sha256": dataset.sha256,
     }
     # From the inputs, not from the vectors: those differ in the last bits from machine to machine.
-    recipe = ["tfidf 1", config.dim, config.min_df, dataset.sha256, texts]
+    recipe = ["tfidf 1", config.dim, config.min_df, dataset.sha256, texts.item]
+    if texts.user is not None:
+        manifest["reviews"] = config.reviews
+        recipe.append(texts.user)
     sha256 = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()
     return TextFeatures(user, item, user_mask, item_mask, "tfidf", sha256, manifest)
+
+
+def _worded(texts: tuple[str, ...]) -> np.ndarray:
+    return np.flatnonzero([bool(text.strip()) for text in texts])
+
+
+def _spread(vectors: np.ndarray, rows: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors [n, T] at length 1 in their rows of [number, T], and the mask of those rows [number] bool."""
+    lengths = np.linalg.norm(vectors, axis=1)
+    # A text of rare words alone has an empty row; it counts as none.
+    worded = lengths > 1e-6
+    spread = np.zeros((number, vectors.shape[1]), np.float32)
+    spread[rows[worded]] = vectors[worded] / lengths[worded, None]
+    mask = np.zeros(number, bool)
+    mask[rows[worded]] = True
+    return spread, mask

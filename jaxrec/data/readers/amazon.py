@@ -14,15 +14,14 @@ from jaxrec.data.readers.metadata import ItemMetadata, as_text, as_words
 from jaxrec.data.readers.problems import BadRows
 
 REVIEWS = (
-    Fields("reviewerID", "asin", "overall", "unixReviewTime"),
-    Fields("user_id", "parent_asin", "rating", "timestamp", "milliseconds"),
+    Fields("reviewerID", "asin", "overall", "unixReviewTime", review="reviewText"),
+    Fields("user_id", "parent_asin", "rating", "timestamp", "milliseconds", "text"),
 )
 
 
 def read_reviews(path: Path, config: DataConfig, bad: BadRows) -> pl.DataFrame:
     """One review a line; the item is `asin`, or `parent_asin` since 2023."""
-    del config
-    return read_events(path, pick_fields(path, REVIEWS, "Amazon review JSON"), bad)
+    return read_events(path, pick_fields(path, REVIEWS, "Amazon review JSON"), bad, config.reviews)
 
 
 def read_metadata(path: Path, bad: BadRows) -> Iterator[ItemMetadata]:

@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 
 from jaxrec.data.interactions import IdMap, Interactions
+from jaxrec.data.packed_text import PackedText
 from jaxrec.data.readers.folder import Source
 from jaxrec.errors import UserError
 
-_OPTIONAL = ("rating", "timestamp", "behavior")
+_OPTIONAL = ("rating", "timestamp", "behavior", "review")
 _MAX_BEHAVIORS = 127
 
 
@@ -36,8 +37,8 @@ def encode(raw: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     return column["id"].to_numpy(), names
 
 
-def assemble(sources: Sequence[Source], frames: Sequence[pl.DataFrame]) -> Interactions:
-    """One set of columns over one pair of id maps, in the order of the sources.
+def assemble(sources: Sequence[Source], frames: Sequence[pl.DataFrame]) -> tuple[Interactions, PackedText | None]:
+    """One set of columns over one pair of id maps, in the order of the sources; and the review texts, where read.
 
     Raises UserError where parts differ in the columns they have, or there are more than 127 behaviours.
     """
@@ -64,7 +65,8 @@ def assemble(sources: Sequence[Source], frames: Sequence[pl.DataFrame]) -> Inter
                 f"{sources[0].file}: found {len(behavior_names)} behaviours; at most {_MAX_BEHAVIORS} are allowed"
             )
         behaviors = behaviors.astype(np.int8)
-    return Interactions(
+    reviews, texts = _pack_reviews(frame["review"], sources) if "review" in frame else (None, None)
+    interactions = Interactions(
         user_ids=user_ids,
         item_ids=item_ids,
         users=IdMap(users),
@@ -74,4 +76,19 @@ def assemble(sources: Sequence[Source], frames: Sequence[pl.DataFrame]) -> Inter
         behaviors=behaviors,
         behavior_names=tuple(behavior_names.tolist()),
         parts=parts,
+        reviews=reviews,
     )
+    return interactions, texts
+
+
+def _pack_reviews(column: pl.Series, sources: Sequence[Source]) -> tuple[np.ndarray, PackedText]:
+    """Each row's text in the table ([n] int32, -1 for none), and the table. Raises UserError where there is none."""
+    has_text = column.is_not_null().to_numpy()
+    if not has_text.any():
+        raise UserError(
+            f"{sources[0].file}: found no review text in {len(column)} rows; without --data.reviews it can be read"
+        )
+    rows = np.where(has_text, np.cumsum(has_text) - 1, -1).astype(np.int32)
+    # A million Python strings at a time: there may be more than fit at once.
+    texts = column.drop_nulls()
+    return rows, PackedText.pack(text for part in texts.to_frame().iter_slices(1_000_000) for text in part.to_series())

@@ -1,9 +1,10 @@
-"""Files, plain or gzip, as blocks of whole lines, so that memory does not grow with the file."""
+"""Files, plain, gzip or one alone in a zip, as blocks of whole lines, so that memory does not grow with the file."""
 
 from __future__ import annotations
 
 import dataclasses
 import gzip
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ BLOCK_BYTES = 1 << 26
 # A stray quote must not make the rest of a large file one block.
 MAX_BLOCKS_IN_QUOTES = 4
 _GZIP_MAGIC = b"\x1f\x8b"
+_ZIP_MAGIC = b"PK\x03\x04"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -32,25 +34,47 @@ class Block:
 
 
 def base_name(path: Path) -> str:
-    """The lower-case file name without `.gz`."""
+    """The lower-case file name without `.gz` or `.zip`."""
     name = path.name.lower()
-    return name.removesuffix(".gz")
+    return name.removesuffix(".gz").removesuffix(".zip")
 
 
 def _chunks(path: Path, size: int) -> Iterator[bytes]:
     try:
         with path.open("rb") as raw:
-            packed = raw.read(2) == _GZIP_MAGIC
+            magic = raw.read(4)
             raw.seek(0)
-            stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if packed else raw
+            stream: IO[bytes] = raw
+            if magic.startswith(_GZIP_MAGIC):
+                stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw))
+            elif magic == _ZIP_MAGIC:
+                stream = _only_member(path, raw)
             while chunk := stream.read(size):
                 yield chunk
     except EOFError:
         raise UserError(f"{path}: found a truncated gzip file; a complete one is needed") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path}: found a damaged gzip file ({error}); a complete one is needed") from None
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{path}: found a damaged zip file ({error}); a complete one is needed") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); a readable file is needed") from None
+
+
+def _only_member(path: Path, raw: IO[bytes]) -> IO[bytes]:
+    """The one file in a zip; what macOS adds to one does not count."""
+    archive = zipfile.ZipFile(raw)
+    members = [
+        entry for entry in archive.infolist() if not entry.is_dir() and not entry.filename.startswith("__MACOSX/")
+    ]
+    if len(members) != 1:
+        raise UserError(f"{path}: found {len(members)} files in a zip; one alone is needed, or unpack it into a folder")
+    if members[0].flag_bits & 1:
+        raise UserError(f"{path}: found an encrypted zip; one without a password is needed")
+    try:
+        return archive.open(members[0])
+    except NotImplementedError as error:
+        raise UserError(f"{path}: {error}; a zip with ordinary compression is needed") from None
 
 
 def read_blocks(path: Path, size: int = BLOCK_BYTES, quote: bytes = b"") -> Iterator[Block]:

@@ -34,17 +34,22 @@ def nearest(name: str, candidates: Sequence[str]) -> str | None:
     return inside[0] if inside else None
 
 
-def resolve_columns(path: Path, names: Sequence[str], columns: ColumnsConfig, suffix: str = "") -> dict[str, int]:
+def resolve_columns(
+    path: Path, names: Sequence[str], columns: ColumnsConfig, suffix: str = "", reviews: bool = False
+) -> dict[str, int]:
     """Index of each column that is present: user, item and where the file has them rating, timestamp, behavior.
 
-    suffix: what the format adds to the default names of ids ("_id" in RecBole files). A name other than the default
-    must be there. Raises UserError on a missing or repeated name.
+    suffix: what the format adds to the default names of ids ("_id" in RecBole files). reviews: the column of review
+    texts is needed too, and left out otherwise. A name other than the default must be there. Raises UserError on a
+    missing or repeated name.
     """
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UserError(f"{path}: line 1: found column '{repeated[0]}' more than once; each name may stand once")
     found: dict[str, int] = {}
     for field in dataclasses.fields(columns):
+        if field.name == "review" and not reviews:
+            continue
         name = str(getattr(columns, field.name))
         default = name == getattr(_DEFAULTS, field.name)
         spellings = [name]
@@ -55,7 +60,7 @@ def resolve_columns(path: Path, names: Sequence[str], columns: ColumnsConfig, su
         present = [spelling for spelling in spellings if spelling in names]
         if present:
             found[field.name] = names.index(present[0])
-        elif not default or field.name in ("user", "item"):
+        elif not default or field.name in ("user", "item", "review"):
             raise UserError(_missing(path, field.name, spellings[0], names))
     used: dict[int, str] = {}
     for name, index in found.items():

@@ -25,7 +25,7 @@ _SPLIT_ROWS = 500_000
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where a file's columns are. columns: user, item, rating, timestamp, behavior -> index into `names`.
+    """Where a file's columns are. columns: user, item, rating, timestamp, behavior, review -> index into `names`.
 
     separator: as it stands in the file, of one or more bytes. quote: "" where the format has none.
     """
@@ -101,7 +101,7 @@ def _split_in_bulk(block: Block, layout: Layout) -> pl.DataFrame | None:
     if len(frame) != rows or frame["last"].null_count():
         return None
     if quoted:
-        for name in ("user", "item"):
+        for name in {"user", "item", "review"} & set(layout.columns):
             text = frame[name].str
             if text.contains(layout.quote, literal=True).any() or text.contains(layout.byte, literal=True).any():
                 return None

@@ -23,18 +23,24 @@ _NESTED = r"^[\[{]"
 
 @dataclasses.dataclass(frozen=True)
 class Fields:
-    """Names of the fields of one event; rating and timestamp are read where the first line has them."""
+    """Names of the fields of one event; rating and timestamp are read where the first line has them.
+
+    review: the field of the text, which any line may lack.
+    """
 
     user: str
     item: str
     rating: str | None = None
     timestamp: str | None = None
     time_unit: TimeUnit = "seconds"
+    review: str | None = None
 
-    def names(self, keys: Sequence[str]) -> dict[str, str]:
-        """user, item, and of rating and timestamp those among `keys` -> field."""
+    def names(self, keys: Sequence[str], reviews: bool = False) -> dict[str, str]:
+        """user, item, of rating and timestamp those among `keys`, and the review where it is wanted -> field."""
         optional = {"rating": self.rating, "timestamp": self.timestamp}
         present = {name: field for name, field in optional.items() if field is not None and field in keys}
+        if reviews and self.review is not None:
+            present["review"] = self.review
         return {"user": self.user, "item": self.item, **present}
 
 
@@ -74,9 +80,9 @@ def pick_fields(path: Path, layouts: Sequence[Fields], source: str) -> Fields:
     raise UserError(f"{path}: line 1: found fields {', '.join(map(str, keys))}; {source} needs {allowed}")
 
 
-def read_events(path: Path, fields: Fields, bad: BadRows) -> pl.DataFrame:
+def read_events(path: Path, fields: Fields, bad: BadRows, reviews: bool = False) -> pl.DataFrame:
     """All good events: columns as `typed` gives them. Raises UserError on a bad line unless `bad` skips them."""
-    names = fields.names(tuple(first_object(path)))
+    names = fields.names(tuple(first_object(path)), reviews)
     frames: list[pl.DataFrame] = []
     for block in read_blocks(path):
         problems: list[Problem] = []
@@ -132,13 +138,19 @@ def _parse_by_line(block: Block, names: dict[str, str], file: Path, problems: li
         if value is None:
             problems.append(_corrupt(file, number, line))
             continue
-        nested = next((field for field in names.values() if isinstance(value.get(field), dict | list)), None)
+        nested = next(
+            (field for name, field in names.items() if name != "review" and isinstance(value.get(field), dict | list)),
+            None,
+        )
         if nested is not None:
             problems.append(Problem(file, number, shown(value[nested]), "text or a number is needed", nested))
             continue
         for name, field in names.items():
             entry = value.get(field)
-            columns[name].append(None if entry is None else str(entry))
+            if isinstance(entry, dict | list):
+                entry = json.dumps(entry, ensure_ascii=False)  # as the bulk parser gives it
+            # Half a surrogate pair in a text, as cut reviews end with, is no UTF-8.
+            columns[name].append(None if entry is None else str(entry).encode("utf-8", "replace").decode())
         numbers.append(number)
     schema = {**dict.fromkeys(names, pl.String), "line": pl.UInt32}
     return pl.DataFrame({**columns, "line": numbers}, schema=schema)

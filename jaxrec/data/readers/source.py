@@ -35,6 +35,7 @@ READERS: dict[str, FileReader] = {
     "yelp": yelp.read_reviews,
     "steam": steam.read_reviews,
 }
+_WITHOUT_REVIEWS = ("adjacency", "sequences", "movielens")
 
 
 def read_source(config: DataConfig, path: Path) -> ReadResult:
@@ -45,6 +46,11 @@ def read_source(config: DataConfig, path: Path) -> ReadResult:
     files = list_files(path) if path.is_dir() else []
     sources = find_sources(path, files, config.format) if path.is_dir() else [Source(path)]
     data_format = _format_of(config, sources)
+    if config.reviews and data_format in _WITHOUT_REVIEWS:
+        allowed = ", ".join(name for name in READERS if name not in _WITHOUT_REVIEWS)
+        raise UserError(
+            f"data.reviews: {sources[0].file} is of the format {data_format}, without texts; allowed: {allowed}"
+        )
     frames = []
     for source in sources:
         frame = READERS[data_format](source.file, config, bad)
@@ -59,7 +65,7 @@ def read_source(config: DataConfig, path: Path) -> ReadResult:
         for frame, source in zip(frames, sources, strict=True):
             if frame.is_empty():
                 raise UserError(_nothing(source.file, bad))
-    interactions = assemble(sources, frames)
+    interactions, reviews = assemble(sources, frames)
     text, text_files = _item_text(files, maps, bad)
     return ReadResult(
         interactions=interactions,
@@ -68,6 +74,7 @@ def read_source(config: DataConfig, path: Path) -> ReadResult:
         files=(*(source.file for source in sources), *(declared.file for declared in maps.values()), *text_files),
         item_text=text,
         format=data_format,
+        reviews=reviews,
     )
 
 

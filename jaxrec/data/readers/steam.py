@@ -14,15 +14,14 @@ from jaxrec.data.readers.problems import BadRows
 
 # Many reviews have no user_id, every one has a username.
 REVIEWS = (
-    Fields("username", "product_id", None, "date", "date"),
-    Fields("user_id", "product_id", None, "date", "date"),
+    Fields("username", "product_id", None, "date", "date", "text"),
+    Fields("user_id", "product_id", None, "date", "date", "text"),
 )
 
 
 def read_reviews(path: Path, config: DataConfig, bad: BadRows) -> pl.DataFrame:
     """`steam_reviews.json`: implicit feedback with dates, taken as UTC."""
-    del config
-    return read_events(path, pick_fields(path, REVIEWS, "Steam review JSON"), bad)
+    return read_events(path, pick_fields(path, REVIEWS, "Steam review JSON"), bad, config.reviews)
 
 
 def read_games(path: Path, bad: BadRows) -> Iterator[ItemMetadata]:

@@ -32,7 +32,9 @@ def _read_text_table(path: Path, config: DataConfig, bad: BadRows, separator: st
     if not head:
         raise UserError(f"{path}: found 0 rows in an empty file; a header and at least one interaction are needed")
     names = header_fields(path, head, separator)
-    layout = Layout(tuple(names), resolve_columns(path, names, config.columns), separator, quote='"')
+    layout = Layout(
+        tuple(names), resolve_columns(path, names, config.columns, reviews=config.reviews), separator, quote='"'
+    )
     return read_delimited(path, layout, bad)
 
 
@@ -53,7 +55,7 @@ def recbole_header(path: Path) -> dict[str, str]:
 def read_recbole(path: Path, config: DataConfig, bad: BadRows) -> pl.DataFrame:
     """A RecBole `.inter` file: tabs, and a header that gives each column's type."""
     names = list(recbole_header(path))
-    columns = resolve_columns(path, names, config.columns, suffix="_id")
+    columns = resolve_columns(path, names, config.columns, suffix="_id", reviews=config.reviews)
     return read_delimited(path, Layout(tuple(names), columns, "\t"), bad)
 
 
@@ -61,7 +63,7 @@ def read_parquet(path: Path, config: DataConfig, bad: BadRows) -> pl.DataFrame:
     """A Parquet file; dates and times become seconds, bad rows are numbered from 1."""
     try:
         schema = pl.read_parquet_schema(path)
-        columns = resolve_columns(path, list(schema), config.columns)
+        columns = resolve_columns(path, list(schema), config.columns, reviews=config.reviews)
         names = {name: list(schema)[index] for name, index in columns.items()}
         frame = pl.read_parquet(path, columns=list(names.values()))
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -66,8 +66,9 @@ def typed(
 ) -> tuple[pl.DataFrame, list[Problem], int]:
     """Good rows of a stretch of a file; the first bad ones; how many there are.
 
-    frame: String columns user, item and where present rating, timestamp, behavior; `line` UInt32. names: what the
-    file calls them. Result: user, item, behavior String, rating Float32, timestamp Int64 seconds, line UInt32.
+    frame: String columns user, item and where present rating, timestamp, behavior, review; `line` UInt32. names: what
+    the file calls them. Result: user, item, behavior String, review String (null where there is none), rating
+    Float32, timestamp Int64 seconds, line UInt32.
     """
     columns = {"user": _words(frame["user"]), "item": _words(frame["item"])}
     allowed = {"user": "a non-empty id is needed", "item": "a non-empty id is needed"}
@@ -78,8 +79,10 @@ def typed(
     if "behavior" in frame:
         columns["behavior"], allowed["behavior"] = _words(frame["behavior"]), "a behaviour name is needed"
 
-    result = pl.DataFrame([*(values.alias(name) for name, values in columns.items()), frame["line"]])
     flawed = [name for name, values in columns.items() if values.null_count()]
+    if "review" in frame:
+        columns["review"] = frame["review"].set(frame["review"].str.strip_chars() == "", None)
+    result = pl.DataFrame([*(values.alias(name) for name, values in columns.items()), frame["line"]])
     if not flawed:
         return result, [], 0
     bad = pl.DataFrame([columns[name].is_null() for name in flawed]).select(pl.any_horizontal(pl.all())).to_series()

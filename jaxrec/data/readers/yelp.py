@@ -12,13 +12,12 @@ from jaxrec.data.readers.json_lines import Fields, pick_fields, read_events, rea
 from jaxrec.data.readers.metadata import ItemMetadata, as_text, as_words
 from jaxrec.data.readers.problems import BadRows
 
-REVIEWS = (Fields("user_id", "business_id", "stars", "date", "date"),)
+REVIEWS = (Fields("user_id", "business_id", "stars", "date", "date", "text"),)
 
 
 def read_reviews(path: Path, config: DataConfig, bad: BadRows) -> pl.DataFrame:
     """`yelp_academic_dataset_review.json`; dates are taken as UTC."""
-    del config
-    return read_events(path, pick_fields(path, REVIEWS, "Yelp review JSON"), bad)
+    return read_events(path, pick_fields(path, REVIEWS, "Yelp review JSON"), bad, config.reviews)
 
 
 def read_businesses(path: Path, bad: BadRows) -> Iterator[ItemMetadata]:
