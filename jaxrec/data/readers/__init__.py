@@ -1,7 +1,7 @@
 """Raw files to Interactions: one format a module, one `read` for all.
 
 A path that names a file reads that file alone. A path that names a folder reads its interactions and what belongs to
-them; every name may end in `.gz`:
+them; every name may end in `.gz` or, of one file alone in a zip, `.zip`:
 
 - parts `train|valid|test.EXT` (also `training`, `validation`, `val`, `dev`, `testing`) or RecBole's
   `NAME.train|valid|test.inter`; any of the three may be absent;
