@@ -70,7 +70,8 @@ def _encode_rows(
     """Vectors [n, width] float32, zero where a text is blank, and the mask [n] bool of those that are not."""
     mask = np.array([bool(text.strip()) for text in texts])
     rows = np.zeros((len(texts), encoder.width), np.float32)
-    distinct = {text: row for row, text in enumerate(dict.fromkeys(text for text in texts if text.strip()))}
+    # Sorted, so that the same texts in another order (shuffled ones, too) are served by the same vectors.
+    distinct = {text: row for row, text in enumerate(sorted({text for text in texts if text.strip()}))}
     if distinct:
         vectors = encode_cached(encoder, tuple(distinct), cache, notice)
         rows[mask] = vectors[[distinct[text] for text in texts if text.strip()]]

@@ -98,6 +98,9 @@ def test_second_run_reads_what_the_first_kept(tmp_path, folder, monkeypatch):
     np.testing.assert_array_equal(first.item, second.item)
     assert "using encoded texts" in lines[-1]
     features(folder, tmp_path, truncate_dim=2)
+    shuffled = features(folder, tmp_path, shuffle=True)
+    assert not np.array_equal(first.item, shuffled.item)
+    np.testing.assert_array_equal(np.sort(first.item, axis=0), np.sort(shuffled.item, axis=0))
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed"])
