@@ -187,14 +187,15 @@ def test_a_model_that_scores_by_itself_scores_every_pair_and_any_of_them(name):
     model, ctx, params, _ = started(name)
     encoded = jax.jit(model.encode)(params, ctx)
     users = {"user_ids": jnp.array([3, 0, NUM_USERS - 1], jnp.int32), "mask": jnp.array([True, True, False])}
-    scores = model.score(encoded, users, None)
+    score = jax.jit(model.score)
+    scores = score(encoded, users, None)
     assert scores.shape == (3, NUM_ITEMS)
     assert scores.dtype == jnp.float32
     assert jnp.isfinite(scores).all()
     assert jnp.any(scores[0, 0] != scores[0])
     some = jnp.array([[4, 4, 0], [NUM_ITEMS - 1, 2, 7], [1, 0, 5]], jnp.int32)
-    np.testing.assert_allclose(model.score(encoded, users, some), jnp.take_along_axis(scores, some, 1), rtol=1e-6)
-    one = model.score(encoded, {key: values[1:2] for key, values in users.items()}, None)
+    np.testing.assert_allclose(score(encoded, users, some), jnp.take_along_axis(scores, some, 1), rtol=1e-6)
+    one = score(encoded, {key: values[1:2] for key, values in users.items()}, None)
     np.testing.assert_allclose(one[0], scores[1], rtol=1e-5, atol=1e-6)
     assert model.score_floats(encoded) > 0
 

@@ -87,12 +87,12 @@ def test_loss_and_gradients_equal_those_of_a_dense_matrix():
 def test_lmmrec_finds_lightgcns_layers_whatever_the_exponents(exponents):
     model, params = started(dataclasses.replace(CONFIG, exponents=exponents))
     nodes = model.batch_nodes(batch())
-    rows = model.training_rows(params, nodes, context().graph, context())
+    rows = jax.jit(model.training_rows)(params, nodes, context().graph, context())
     table = np.asarray(params["nodes"]["embedding"], np.float64)
     expected = [np.linalg.matrix_power(dense_adjacency(), k)[nodes] @ table for k in range(4)]
     np.testing.assert_allclose(model.encoder_layers(rows), expected, atol=1e-5)
     parts = model.loss_from_rows(params, rows, batch(), context(), RNG)
-    expected = model.loss(params, {}, batch(), context(), RNG).parts
+    expected = jax.jit(model.loss)(params, {}, batch(), context(), RNG).parts
     jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-6), parts, expected)
 
 
