@@ -9,12 +9,15 @@ import numpy as np
 import optax
 import pytest
 
+from jaxrec.assembly import make_context
+from jaxrec.config import Experiment
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context
 from jaxrec.models.lmmrec_config import LMMRecConfig
 from jaxrec.models.polycf_signal import PolyCFSignal, PolyCFSignalConfig, gram_powers
 from jaxrec.nn.graph import build_graph, edges_of
 from jaxrec.nn.singular_vectors import right_singular_vectors
+from tests.eval.given import random_dataset
 from tests.models.world import (
     NUM_ITEMS,
     NUM_SINGULAR_VECTORS,
@@ -193,6 +196,19 @@ def test_learns_that_neighbours_tell_and_beats_its_first_filter():
     losses = train(params)
     assert losses[0] > np.log(2)
     assert losses[-10:].mean() < 0.3
+
+
+def test_the_context_holds_as_many_vectors_as_the_config_asks_for():
+    dataset = random_dataset(np.random.default_rng(2), num_users=30, num_items=20)
+
+    def made(count):
+        config = dataclasses.replace(CONFIG, num_singular_vectors=count)
+        return make_context(Experiment(config), dataset, None, None).item_singular_vectors
+
+    assert made(0) is None
+    assert made(5).shape == (20, 5)
+    with pytest.raises(UserError, match=r"^model\.num_singular_vectors: found 20, allowed: below 20 for tiny$"):
+        made(20)
 
 
 def test_lmmrec_refuses_a_base_without_embeddings():
