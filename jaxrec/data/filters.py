@@ -82,6 +82,12 @@ def pair_keys(interactions: Interactions) -> np.ndarray:
     return interactions.user_ids.astype(np.int64) * max(len(interactions.items), 1) + interactions.item_ids
 
 
+def distinct(keys: np.ndarray) -> np.ndarray:
+    """The distinct keys [n] int64 of 0 and more, ascending; many times faster than the hash table of np.unique."""
+    keys = np.sort(keys)
+    return keys[np.diff(keys, prepend=-1) != 0]
+
+
 def first_of_pairs(interactions: Interactions, last: bool = False) -> np.ndarray:
     """Mask [n] bool of the earliest (or latest) interaction of each user with each item.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxrec.data.filters import pair_keys
+from jaxrec.data.filters import distinct, pair_keys
 from jaxrec.data.interactions import Interactions
 
 
@@ -20,7 +20,7 @@ def leakage_report(train: Interactions, valid: Interactions, test: Interactions)
     user training knows; training_after_first: training interactions after the earliest time of the part.
     """
     parts = {"train": train, "valid": valid, "test": test}
-    pairs = {name: _distinct(pair_keys(part)) for name, part in parts.items()}
+    pairs = {name: distinct(pair_keys(part)) for name, part in parts.items()}
     known_users = _present(train.user_ids, len(train.users))
     known_items = _present(train.item_ids, len(train.items))
     targets = {name: parts[name] for name in ("valid", "test")}
@@ -98,12 +98,6 @@ def _time_report(train: Interactions, part: Interactions) -> dict[str, Any]:
         "training_after_first_share": late / max(len(train), 1),
         "first_time": first,
     }
-
-
-def _distinct(keys: np.ndarray) -> np.ndarray:
-    """The distinct keys, ascending. Sorting is many times faster than the hash table of np.unique (NumPy 2.4)."""
-    keys = np.sort(keys)
-    return keys[np.diff(keys, prepend=-1) != 0]
 
 
 def _present(ids: np.ndarray, size: int) -> np.ndarray:

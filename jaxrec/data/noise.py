@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxrec.data.config import DataConfig
-from jaxrec.data.filters import pair_keys
+from jaxrec.data.filters import distinct, pair_keys
 from jaxrec.data.interactions import Interactions
 from jaxrec.data.stable_hash import numbers
 from jaxrec.errors import UserError
@@ -36,7 +36,7 @@ def add_noise(
     and the behaviour of a training row drawn at random. Raises UserError where there are not so many free pairs.
     """
     number = round(share * len(train))
-    taken = _distinct(np.concatenate([pair_keys(part) for part in (train, valid, test)]))
+    taken = distinct(np.concatenate([pair_keys(part) for part in (train, valid, test)]))
     free = len(train.users) * len(train.items) - len(taken)
     if number > free:
         raise UserError(
@@ -96,9 +96,3 @@ def _free_keys(number: int, taken: np.ndarray, num_pairs: int, seed: int) -> np.
         found = together[first]  # in the order of the stream
         start += size
     return found[:number]
-
-
-def _distinct(keys: np.ndarray) -> np.ndarray:
-    """The distinct keys, ascending."""
-    keys = np.sort(keys)
-    return keys[np.diff(keys, prepend=-1) != 0]

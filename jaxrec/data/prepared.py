@@ -30,6 +30,7 @@ RECIPE_VERSION = 1
 _RECIPE = (
     "format", "columns", "pool", "on_bad_row", "filter", "split", "ratio", "order", "split_seed", "noise", "noise_seed"
 )  # fmt: skip
+_NOISE = ("noise", "noise_seed")
 _PLACES_FOR_TIMES = ("sequences",)
 """Formats whose timestamps are places in a user's sequence: they order one user's rows and compare no two users."""
 
@@ -72,6 +73,17 @@ def dataset_sha256(config: DataConfig) -> str:
     if path is None:
         return _sha256({"sample": VERSION}, _for_sample(config))
     return _sha256(content_digest(path), config)
+
+
+def sha256_without_noise(dataset: Dataset) -> str:
+    """The sha256 of the dataset that the same settings give without noise; its own where none was added."""
+    made = dataset.provenance
+    if not made.get("noise", {}).get("interactions"):
+        return dataset.sha256
+    source = made["source"]
+    content = {"sample": source["version"]} if source["kind"] == "sample" else source["sha256"]
+    clean = {field.name: field.default for field in dataclasses.fields(DataConfig) if field.name in _NOISE}
+    return digest({"content": content, "recipe": made["recipe"] | clean})
 
 
 def recipe(config: DataConfig) -> dict[str, Any]:

@@ -11,7 +11,8 @@ A folder holds `manifest.json` and what it names:
      "user_mask": "user_mask.npy",
      "item_ids": "item_ids.txt",   raw id of each row, one a line (optional: else rows are in the data set's order)
      "user_ids": "user_ids.txt",
-     "dataset_sha256": "…"}        data set whose training part the user texts are made of (optional, checked)
+     "reviews": 3,                 not 0: the item texts hold reviews (optional)
+     "dataset_sha256": "…"}        data set whose training part user texts and reviews are of (optional, checked)
 
 Other keys (inputs_sha256, prompts, dates) are kept and are part of the hash. A path may also be one `.safetensors`
 file (tensors `item`, and optionally `user`, `item_mask`, `user_mask`) or one `.npy` file of item vectors.

@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from jaxrec.data.config import DataConfig
 from jaxrec.data.noise import add_noise, check_noise, noise_sentences
-from jaxrec.data.prepared import load_dataset
+from jaxrec.data.prepared import load_dataset, sha256_without_noise
 from jaxrec.data.splits import split
 from jaxrec.data.stable_hash import numbers
+from jaxrec.data.text import load_text
+from jaxrec.data.text_config import TextConfig
+from jaxrec.data.text_files import write_text_features
 from jaxrec.errors import UserError
 from tests.data.making import NO_DEADLINE, drawn, interactions
 
@@ -113,5 +116,24 @@ def test_a_dataset_with_noise_is_another_dataset_and_says_so():
     assert noisy.provenance["statistics"]["unseen_items"] == noisy.num_unseen_items
     assert noisy.provenance["leakage"]["shared_pairs"] == {"train_valid": 0, "train_test": 0, "valid_test": 0}
     assert pairs(noisy.test) == pairs(plain.test)
+    assert sha256_without_noise(noisy) == sha256_without_noise(plain) == plain.sha256
     assert noise_sentences(plain.provenance) == []
     assert noise_sentences(noisy.provenance)[0].startswith(f"{number:,} training interactions that never happened")
+
+
+def test_given_user_texts_of_the_split_serve_it_with_noise_too(tmp_path):
+    path = tmp_path / "shop.csv"
+    path.write_text("user,item\n" + "".join(f"u{u},i{(u * 3 + step) % 9}\n" for u in range(8) for step in range(5)))
+    clean = DataConfig(name="shop", path=str(path), cache=str(tmp_path / "cache"))
+    noisy = dataclasses.replace(clean, noise=0.2, noise_seed=4)
+    made_on = load_dataset(clean)
+    vectors = np.ones((9, 2), np.float32)
+    write_text_features(
+        tmp_path / "text", vectors, model="tower", user=vectors[:8], extra={"dataset_sha256": made_on.sha256}
+    )
+    given_text = TextConfig(path=str(tmp_path / "text"))
+    for config in (noisy, noisy):  # made, then from the cache
+        assert load_dataset(config).sha256 != made_on.sha256 == sha256_without_noise(load_dataset(config))
+        assert load_text(given_text, load_dataset(config)) is not None
+    with pytest.raises(UserError, match="its user texts are of another data set or split"):
+        load_text(given_text, load_dataset(dataclasses.replace(noisy, split_seed=1)))

@@ -115,6 +115,9 @@ def test_user_text_of_another_split_is_refused(tmp_path, vectors):
     # Item texts say nothing of the split.
     write_text_features(tmp_path / "items", vectors, model="tower", extra=extra)
     assert load_text(TextConfig(path=str(tmp_path / "items")), dataset()) is not None
+    # Unless they hold reviews.
+    write_text_features(tmp_path / "reviews", vectors, model="tower", extra=extra | {"reviews": 3})
+    assert "its reviews are of another data set or split" in refused(TextConfig(path=str(tmp_path / "reviews")))
 
 
 def test_nothing_is_written_over(tmp_path, vectors):
