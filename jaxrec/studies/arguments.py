@@ -21,7 +21,7 @@ Run a grid of experiments and seeds, and write its table.
                         common; DIR/runs with --workdir DIR
   --jobs N              runs at once, each on its own cores; by default one for every two cores, and one on a machine
                         with accelerators
-  --seeds N             the first N seeds of the study
+  --seeds N             the first N seeds of the study; of more than it has, the next whole numbers follow
   --data NAME=PATH      where the data set NAME lies; without it $JAXREC_DATA/NAME, then the built-in sample
   --text NAME=PATH      where its text features lie, for the rows that read text
   --table-only          run nothing, write the table of what is finished
@@ -80,9 +80,16 @@ def split_study_arguments(argv: Sequence[str]) -> StudyArguments:
             while not equals and words and not words[0].startswith("-") and "=" in words[0]:
                 given.append(words.pop(0))
             if not given:
-                raise UserError(f"{flag}: no value, allowed: NAME=PATH")
-            for place in given:
-                places[flag] |= _place(flag, place)
+                found = f"found {words[0]!r}" if words and not words[0].startswith("-") else "no value"
+                raise UserError(f"{flag}: {found}, allowed: NAME=PATH, such as yelp=data/yelp")
+            for name, path in (_place(flag, place) for place in given):
+                if name in places[flag]:
+                    raise UserError(f"{flag} {name}: given twice, {places[flag][name]} and {path}")
+                places[flag][name] = path
+        elif flag == "--seed":
+            raise UserError(
+                "--seed: no flag of a study, whose seeds are in its file; allowed: --seeds N, how many of them"
+            )
         else:
             rest.append(flag + equals + value)
     if not rest or rest[0].startswith("-"):
@@ -106,11 +113,11 @@ def _next(words: list[str]) -> str:
     return words.pop(0) if words and not words[0].startswith("--") else ""
 
 
-def _place(flag: str, written: str) -> dict[str, str]:
+def _place(flag: str, written: str) -> tuple[str, str]:
     name, equals, path = written.partition("=")
     if not (name and equals and path):
         raise UserError(f"{flag}: found {written!r}, allowed: NAME=PATH, such as yelp=data/yelp")
-    return {name: path}
+    return name, path
 
 
 def _number(flag: str, written: str) -> int:

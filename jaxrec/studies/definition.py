@@ -12,6 +12,9 @@ from jaxrec.config import Experiment
 from jaxrec.config.load import load_from
 from jaxrec.errors import UserError
 
+PARTS = {"valid": "validation part", "test": "test part"}
+"""Parts that a study may report, in words."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -99,7 +102,7 @@ def check_study(study: Study) -> None:
         _require(values, field, "none", "one or more")
         _require(len(set(values)) == len(values), field, ", ".join(map(str, values)), "each once")
     _require(all(0 <= seed < 2**32 for seed in study.seeds), "seeds", study.seeds, "0 to 4294967295")
-    _require(study.part in ("valid", "test"), "part", study.part, "valid or test")
+    _require(study.part in PARTS, "part", study.part, "valid or test")
     for row in study.rows:
         _check_row(row, rows, columns)
         for label, values in row.published.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-from jaxrec.studies.definition import Figure
+from jaxrec.studies.definition import PARTS, Figure
 from jaxrec.studies.outcome import Outcome
 
 # The palette of Okabe and Ito (2008), which readers of every kind of colour vision tell apart; line and marker differ
@@ -13,7 +13,6 @@ from jaxrec.studies.outcome import Outcome
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES = ("-", "--", "-.", (0, (1, 1)))
-_PARTS = {"valid": "validation part", "test": "test part"}
 
 
 def draw(outcome: Outcome, figure: Figure, path: pathlib.Path) -> None:
@@ -27,7 +26,7 @@ def draw(outcome: Outcome, figure: Figure, path: pathlib.Path) -> None:
     for axes, metric in zip(canvas.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
         _panel(axes, outcome, metric)
         axes.set_xlabel(figure.x_label)
-        axes.set_ylabel(f"{metric} ({_PARTS[outcome.study.part]}, {outcome.study.protocol} ranking)")
+        axes.set_ylabel(f"{metric} ({PARTS[outcome.study.part]}, {outcome.study.protocol} ranking)")
     title = outcome.study.title
     if outcome.on_sample:
         title += "\nbuilt-in sample: synthetic, nothing about real data"

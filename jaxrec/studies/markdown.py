@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jaxrec.eval.significance import SIGNIFICANT, Spread
+from jaxrec.studies.definition import PARTS
 from jaxrec.studies.outcome import Comparison, Outcome
 
 _SAMPLE = (
     "**Built-in sample.** No data was given for {columns}, so the numbers there are of synthetic users and items. "
     "They say that the machinery works and nothing about real data."
 )
-_PARTS = {"valid": "validation part", "test": "test part"}
 
 
 def as_markdown(outcome: Outcome, figure: str | None) -> str:
@@ -99,7 +99,7 @@ def _improvement(comparison: Comparison | None) -> str:
 def _meaning(outcome: Outcome) -> str:
     study = outcome.study
     lines = [
-        f"{study.protocol.capitalize()} ranking, {_PARTS[study.part]}. Seed{'s' if len(study.seeds) > 1 else ''} "
+        f"{study.protocol.capitalize()} ranking, {PARTS[study.part]}. Seed{'s' if len(study.seeds) > 1 else ''} "
         f"{', '.join(map(str, study.seeds))}"
         + ("; mean ± deviation over seeds (n - 1)." if len(study.seeds) > 1 else "; one seed has no deviation.")
     ]

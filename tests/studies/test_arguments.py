@@ -38,6 +38,10 @@ def test_nothing_is_given_by_default():
         (["s.py", "--jobs", "1", "--jobs", "2"], ["--jobs", "twice"]),
         (["s.py", "--data"], ["--data", "no value", "NAME=PATH"]),
         (["s.py", "--data=x"], ["--data", "'x'", "NAME=PATH"]),
+        (["s.py", "--data", "yelp"], ["--data", "'yelp'", "NAME=PATH"]),
+        (["s.py", "--data", "yelp=a", "yelp=b"], ["--data yelp", "twice", "a and b"]),
+        (["s.py", "--seed", "3"], ["--seed: ", "--seeds N"]),
+        (["s.py", "--seed=3"], ["--seed: ", "--seeds N"]),
         (["s.py", "--data", "=x"], ["--data", "'=x'"]),
     ],
 )
