@@ -19,7 +19,7 @@ from jaxrec.data.batch import Batch
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Extra, ItemVectors, LossOutput, Params
 from jaxrec.models.lightgcn import Encoded, LightGCN, LightGCNConfig
-from jaxrec.nn.contrast import normalize, similarities
+from jaxrec.nn.contrast import MIN_TEMPERATURE, normalize, similarities
 from jaxrec.nn.excitation import Excitation
 from jaxrec.nn.graph import Graph
 from jaxrec.nn.propagation import Combine, combine_weights
@@ -59,7 +59,7 @@ class WeightedGCLConfig:
             ("num_layers", self.num_layers >= 1, "1 or more"),
             ("regularization", self.regularization >= 0, "0 or more"),
             ("contrast_weight", self.contrast_weight >= 0, "0 or more"),
-            ("temperature", self.temperature > 0, "above 0"),
+            ("temperature", self.temperature >= MIN_TEMPERATURE, f"{MIN_TEMPERATURE} or more"),
             ("noise", self.noise >= 0, "0 or more"),
         )
         for field, holds, allowed in rules:
