@@ -26,7 +26,7 @@ def get_config() -> Experiment[LMMRecConfig]:
     return Experiment(
         model=LMMRecConfig(
             base=WeightedGCLConfig(
-                dim=32, num_layers=2, regularization=1e-4, contrast_weight=1e-3, temperature=0.2, noise=0.1
+                dim=32, num_layers=2, regularization=1e-4, contrast_weight=2e-5, temperature=0.2, noise=0.1
             ),
             coordination=CoordinationConfig(weight=1e-2, temperature=0.2),
             correspondence=CorrespondenceConfig(

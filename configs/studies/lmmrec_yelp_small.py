@@ -25,7 +25,7 @@ from jaxrec.studies import Column, Row, Study
 CONFIGS = pathlib.Path(__file__).resolve().parents[1]
 BASES = {
     "LightGCN": LightGCNConfig(dim=32),
-    "WeightedGCL": WeightedGCLConfig(dim=32),
+    "WeightedGCL": WeightedGCLConfig(dim=32, contrast_weight=2e-5),  # chosen on validation: docs/settings.md
     "PolyCF": PolyCFConfig(dim=32),
 }
 
