@@ -125,6 +125,11 @@ def test_rows_of_a_table_get_one_budget(start, tmp_path, capsys):
     assert [row.split()[0] for row in rows] == ["bprmf_amazon_book", "lightgcn_amazon_book"]
     first, second = (read(folder) for folder in sorted((tmp_path / "sweeps").iterdir()))
     assert first["budget"] == second["budget"]
+    # One that was searched further alone is no row of the same table until the other is, too.
+    assert start(*SEARCH, "--trials", "2") == 0
+    assert "budgets differ" not in capsys.readouterr().out
+    assert start(*SEARCH, "--trials", "1", *other) == 0
+    assert "the budgets differ, as bprmf_amazon_book was searched before: --trials 2 makes" in capsys.readouterr().out
 
 
 def test_settings_that_blow_up_are_told_in_the_table(start, tmp_path, capsys):

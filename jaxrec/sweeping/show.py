@@ -61,6 +61,14 @@ def print_rows(console: Console, sweeps: Sequence[FinishedSweep]) -> None:
         trials = len(summary["trials"])
         rows.append([summary["name"], str(trials), _as_it_stands(summary), f"{best['value']:.4f}", str(best["trial"])])
     console.print(_table(rows, left=1))
+    numbers = {sweep.summary["name"]: len(sweep.summary["trials"]) for sweep in sweeps}
+    most = max(numbers, key=lambda name: numbers[name])
+    if min(numbers.values()) < numbers[most]:
+        console.print(
+            f"hint     the budgets differ, as {most} was searched before: --trials {numbers[most]} makes them equal",
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 def _table(rows: list[list[str]], left: int = 0) -> Table:
