@@ -148,9 +148,12 @@ class Cache:
     def _renew(self) -> None:
         """A sign of life every third of a lease: who generates for an hour without a reply keeps its leases."""
         while not self._closed.wait(self._lease_seconds / 3):
+            # One sign that could not be written (the file is busy) is none: the next one is due in time.
             if self._holding:
-                with self._database.writing() as connection:
-                    connection.execute(
-                        "UPDATE leases SET expires = ? WHERE owner = ?",
-                        (time.time() + self._lease_seconds, self._owner),
-                    )
+                with contextlib.suppress(UserError), self._database.writing() as connection:
+                    expires = time.time() + self._lease_seconds
+                    connection.execute("UPDATE leases SET expires = ? WHERE owner = ?", (expires, self._owner))
+
+
+def _blob(vector: Vector) -> bytes:
+    return vector.values.astype("<f4").tobytes()
