@@ -155,10 +155,13 @@ def _text_lines(outcome: Outcome, column: str) -> list[str]:
     """Which text the rows of a column read, rows of one text together."""
     readers: dict[str, list[str]] = {}
     for (row, label), system in outcome.systems.items():
-        text = system.runs[0].result.get("text")
+        run = system.runs[0]
+        text = run.result.get("text")
         if label == column and text is not None:
             read = f"{text['source']}, {text['num_items']:,} items with text, sha256 {text['sha256'][:12]}"
             readers.setdefault(read, []).append(row)
+        elif label == column and run.config.get("model", {}).get("text_source") == "learned":
+            readers.setdefault("none; learned vectors stand in its place", []).append(row)
     return [f"{column}, text of {', '.join(rows)}: {read}" for read, rows in readers.items()]
 
 

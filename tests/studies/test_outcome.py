@@ -1,5 +1,6 @@
 """The numbers of a table against an independent computation, on runs with planted values."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from scipy import stats
 
 from jaxrec import study as command
+from jaxrec.models.lmmrec import LMMRecConfig
 from jaxrec.studies import Column, Figure, Row
 from jaxrec.studies.cells import Overrides, make_cells
 from jaxrec.studies.markdown import as_markdown
@@ -181,6 +183,17 @@ def test_the_sample_is_named_loudly(tmp_path):
         finish(cell, tmp_path, planted(cell), source="sample")
     text = as_markdown(collect(whole, cells, tmp_path, {}), None)
     assert text.splitlines()[2].startswith("> **Built-in sample.** No data was given for 0 %")
+
+
+def test_it_is_told_which_rows_learned_vectors_in_place_of_text(tmp_path):
+    learned = dataclasses.replace(LIGHTGCN, model=LMMRecConfig(text_source="learned"))
+    rows = (Row("LightGCN", LIGHTGCN), Row("LMMRec", learned))
+    whole = study(rows=rows, columns=COLUMNS[:1])
+    cells = make_cells(whole, Overrides())
+    for cell in cells:
+        finish(cell, tmp_path, planted(cell))
+    lines = as_markdown(collect(whole, cells, tmp_path, {}), None).splitlines()
+    assert "- 0 %, text of LMMRec: none; learned vectors stand in its place" in lines
 
 
 def test_the_figure_is_drawn_from_what_is_there(tmp_path):
