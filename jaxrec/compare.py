@@ -14,6 +14,7 @@ from rich.text import Text
 from jaxrec.arguments import Arguments
 from jaxrec.command_line import run_command
 from jaxrec.comparison.compare import Comparison, compare_runs
+from jaxrec.comparison.curve import draw_curves
 from jaxrec.errors import UserError
 from jaxrec.eval.significance import SIGNIFICANT, Spread
 
@@ -25,6 +26,8 @@ def main(argv: list[str]) -> int:
     comparison = compare_runs(folders, arguments.protocol, arguments.part, arguments.metric or ())
     if arguments.json is not None:
         _write(arguments.json, json.dumps(as_json(comparison), indent=2, allow_nan=False) + "\n")
+    if arguments.curve is not None:
+        draw_curves(comparison.systems, comparison.metric_names, arguments.curve)
     if arguments.markdown:
         sys.stdout.write(as_markdown(comparison))
     else:
@@ -45,6 +48,7 @@ def _parser() -> Arguments:
     parser.add_argument("--protocol", default="full", help="which ranking protocol (default: full)")
     parser.add_argument("--part", default="test", choices=("valid", "test"), help="which part (default: test)")
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write the comparison to this file, too")
+    parser.add_argument("--curve", metavar="FILE", type=pathlib.Path, help="draw the validation curves into this PNG")
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     return parser
 

@@ -172,3 +172,16 @@ def test_without_values_of_users_there_is_a_table_and_no_test(folders, capsys):
     assert "note: no test:" in out
     assert "±" in out
     assert "t-test p =" not in out
+
+
+def test_curves_are_drawn_of_what_was_logged(tmp_path, folders, capsys):
+    path = tmp_path / "curve.png"
+    assert "none of these runs has validated" in refused(capsys, *folders, "--curve", path)
+    for folder in folders:
+        lines = [{"epoch": e, "split": "valid", "metrics": {"ndcg@10": 0.1 * e, "recall@10": 0.2}} for e in (1, 2, 3)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert run(*folders, "--curve", path) == 0
+    capsys.readouterr()
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert not list(tmp_path.glob("*.partial"))
+    assert "cannot be written" in refused(capsys, *folders, "--curve", tmp_path / "no" / "curve.png")

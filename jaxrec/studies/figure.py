@@ -5,25 +5,16 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+from jaxrec.figures import new_figure, quiet, save_png, style
 from jaxrec.studies.definition import PARTS, Figure
 from jaxrec.studies.outcome import Outcome
-
-# The palette of Okabe and Ito (2008), which readers of every kind of colour vision tell apart; line and marker differ
-# too, for a print without colours.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_LINES = ("-", "--", "-.", (0, (1, 1)))
 
 
 def draw(outcome: Outcome, figure: Figure, path: pathlib.Path) -> None:
     """Write the figure as PNG. Raises ImportError where matplotlib is missing."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Canvas
-
     metrics = figure.metrics or outcome.study.metrics
-    canvas = Canvas(figsize=(5.2 * len(metrics), 4.0), dpi=150, layout="constrained")
-    FigureCanvasAgg(canvas)
-    for axes, metric in zip(canvas.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+    canvas, panels = new_figure(len(metrics))
+    for axes, metric in zip(panels, metrics, strict=True):
         _panel(axes, outcome, metric)
         axes.set_xlabel(figure.x_label)
         axes.set_ylabel(f"{metric} ({PARTS[outcome.study.part]}, {outcome.study.protocol} ranking)")
@@ -33,9 +24,7 @@ def draw(outcome: Outcome, figure: Figure, path: pathlib.Path) -> None:
     if outcome.missing:
         title += f"\npartial: {len(outcome.missing)} of {outcome.num_cells} cells are missing"
     canvas.suptitle(title, fontsize=11)
-    partial = path.with_name(path.name + ".partial")
-    canvas.savefig(partial, format="png", metadata={"Software": None})
-    partial.replace(path)
+    save_png(canvas, path)
 
 
 def _panel(axes: Any, outcome: Outcome, metric: str) -> None:
@@ -51,13 +40,12 @@ def _panel(axes: Any, outcome: Outcome, metric: str) -> None:
         if not points:
             continue
         x, means = [place for place, _ in points], [value.mean for _, value in points]
-        colour = _COLOURS[index % len(_COLOURS)]
-        style = {"marker": _MARKERS[index % len(_MARKERS)], "linestyle": _LINES[index % len(_LINES)]}
-        axes.plot(x, means, color=colour, linewidth=1.8, markersize=5, label=row.label, **style)
+        look = style(index)
+        axes.plot(x, means, linewidth=1.8, markersize=5, label=row.label, **look)
         if any(value.deviation is not None for _, value in points):
             spread = [value.deviation or 0.0 for _, value in points]
             low, high = ([m + sign * d for m, d in zip(means, spread, strict=True)] for sign in (-1, 1))
-            axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+            axes.fill_between(x, low, high, color=look["color"], alpha=0.18, linewidth=0)
     popularity = [
         (place, outcome.references(label)["popularity"][metric])
         for place, label in places
@@ -66,8 +54,4 @@ def _panel(axes: Any, outcome: Outcome, metric: str) -> None:
     if popularity:
         axes.plot(*zip(*popularity, strict=True), color="#555555", linewidth=0.9, linestyle=":", label="popularity")
     axes.set_xticks([place for place, _ in places])
-    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)
+    quiet(axes)
