@@ -54,7 +54,9 @@ class PolyCFSignalConfig:
     low_pass: float = 0.3
     """First value of omega, the weight of the ideal low-pass filter; GF-CF's."""
     hide_positives: bool = True
-    """Take a batch's positive pairs out of the graph and of the signals; seen by the filter, they tell themselves."""
+    """Take a batch's positive pairs out of the graph and of the signals, since seen by the filter they tell themselves.
+
+    The singular vectors, which are computed once, still know them."""
 
     def validate(self, prefix: str = "model") -> None:
         """Raise UserError for a value that no data could make sense of."""
