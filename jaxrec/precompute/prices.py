@@ -44,7 +44,7 @@ def read_price(model: str, path: str | Path | None = None) -> Price:
         raise UserError(f"prices: {file}: no TOML: {error}") from error
     for name in (model, _DATE.sub("", model)):
         if name in table:
-            return Price(*(_number(file, name, table[name], field) for field in ("prompt", "completion")))
+            return Price(_number(file, name, table[name], "prompt"), _number(file, name, table[name], "completion"))
     return Price(known=False)
 
 

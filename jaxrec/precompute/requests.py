@@ -200,8 +200,10 @@ class EmbeddingBackend(Protocol):
     model: str
     cacheable: bool
 
-    def embed(self, requests: Sequence[EmbeddingRequest], on_result: Callable[[Vector | Failure], None]) -> None:
-        """Call on_result once for each request, in any order, each as soon as it is there."""
+    def embed(
+        self, requests: Sequence[EmbeddingRequest], on_results: Callable[[Sequence[Vector | Failure]], None]
+    ) -> None:
+        """Call on_results with batches, each as soon as it is there; each request is in one of them, in any order."""
         ...
 
     def plan(self, requests: Sequence[EmbeddingRequest]) -> Plan:
