@@ -1,4 +1,4 @@
-"""Flags of the command line laid over an experiment; tyro parses and helps, the errors are one line each."""
+"""Flags of the command line laid over a config; tyro parses and helps, the errors are one line each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import difflib
 import io
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import tyro
 
@@ -15,9 +15,17 @@ from jaxrec.config.experiment import Experiment
 from jaxrec.config.fields import describe_type, leaves
 from jaxrec.errors import UserError
 
-ModelConfigT = TypeVar("ModelConfigT")
+ConfigT = TypeVar("ConfigT", bound="_Named")
 
+LAUNCH = "python -m jaxrec.launch --config FILE [--workdir DIR]"
 _NUMBER = re.compile(r"-(\d|\.\d|inf|nan)", re.IGNORECASE)
+
+
+class _Named(Protocol):
+    """A tree of dataclasses that says its name, as Experiment does."""
+
+    @property
+    def name(self) -> str: ...
 
 
 class _Flag(NamedTuple):
@@ -27,42 +35,44 @@ class _Flag(NamedTuple):
     values: list[str]
 
 
-def override(experiment: Experiment[ModelConfigT], argv: Sequence[str]) -> Experiment[ModelConfigT]:
-    """The experiment with flags such as `--model.dim 64` or `--data.no-pool` laid over it.
+def override(experiment: ConfigT, argv: Sequence[str], program: str = LAUNCH) -> ConfigT:
+    """The experiment, or another tree of dataclasses, with flags such as `--model.dim 64` or `--data.no-pool` laid
+    over it. program: whose flags they are, for the help.
 
     `--help` prints every flag and raises SystemExit(0). Raises UserError for an unknown or abbreviated flag
     (naming the nearest) and for a value that the field does not take (naming flag, value and what is allowed).
     """
     if any(argument in ("-h", "--help") for argument in argv):
-        _parse(experiment, ["--help"])
+        _parse(experiment, ["--help"], program)
     kinds = _known_flags(experiment)
     groups = _group(argv, kinds)
     arguments = [word for group in groups for word in (group.flag, *group.values)]
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            return _parse(experiment, arguments)
+            return _parse(experiment, arguments, program)
     except SystemExit as refusal:
         raise _explain(experiment, groups, kinds) from refusal
 
 
-def _parse(experiment: Experiment[ModelConfigT], arguments: list[str]) -> Experiment[ModelConfigT]:
+def _parse(experiment: ConfigT, arguments: list[str], program: str = "") -> ConfigT:
+    kind: Any = Experiment[type(experiment.model)] if isinstance(experiment, Experiment) else type(experiment)
     return tyro.cli(
-        Experiment[type(experiment.model)],
+        kind,
         default=experiment,
         args=arguments,
-        prog="python -m jaxrec.launch --config FILE [--workdir DIR]",
-        description=f"Flags of the experiment {experiment.name!r}, with the values that hold without them.",
+        prog=program,
+        description=f"Flags of {experiment.name!r}, with the values that hold without them.",
         config=(tyro.conf.AvoidSubcommands,),
     )
 
 
-def _known_flags(experiment: Experiment[Any]) -> dict[str, Any]:
+def _known_flags(experiment: _Named) -> dict[str, Any]:
     """Every flag and the type of its field; both forms of a switch."""
     flags = {_flag(leaf.name): leaf.type for leaf in leaves(experiment) if leaf.name != "name"}
     return flags | {_off(switch): bool for switch in _switches(experiment)}
 
 
-def _switches(experiment: Experiment[Any]) -> set[str]:
+def _switches(experiment: _Named) -> set[str]:
     return {_flag(leaf.name) for leaf in leaves(experiment) if leaf.type is bool}
 
 
@@ -102,7 +112,7 @@ def _spelling(written: str, kinds: dict[str, Any]) -> str:
     raise UserError(f"{written}: no such flag{hint} (--help lists all)")
 
 
-def _explain(experiment: Experiment[Any], groups: list[_Flag], kinds: dict[str, Any]) -> UserError:
+def _explain(experiment: _Named, groups: list[_Flag], kinds: dict[str, Any]) -> UserError:
     """Name the flag that cannot be parsed alone: tyro's own message is a box of several lines."""
     for group in groups:
         try:
