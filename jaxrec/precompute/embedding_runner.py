@@ -16,7 +16,7 @@ from jaxrec.precompute.requests import EmbeddingBackend, EmbeddingRequest, Failu
 
 @dataclasses.dataclass(frozen=True)
 class Embedded:
-    """values [n, width] float32, zeros where present [n] bool is False; why by row, for those that were asked for.
+    """values [n, width] float32, zeros where present [n] bool is False; failures say why, by row.
 
     An empty text is not asked for: it is absent without a failure.
     """
@@ -65,9 +65,8 @@ class EmbeddingRunner:
             if values is None:
                 values = np.zeros((len(texts), len(came.values)), np.float32)
             if len(came.values) != values.shape[1]:
-                raise UserError(
-                    f"embeddings of {self.backend.model}: vectors of {values.shape[1]} and of {len(came.values)} numbers"
-                )
+                widths = f"{values.shape[1]} and of {len(came.values)}"
+                raise UserError(f"embeddings of {self.backend.model}: vectors of {widths} numbers")
             values[rows[digest]] = came.values
             present[rows[digest]] = True
 

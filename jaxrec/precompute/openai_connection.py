@@ -17,7 +17,13 @@ from jaxrec.precompute.waiting import Gate, backoff, retry_after
 
 _REPEATED = frozenset({408, 409, 425, 429})
 _HOPELESS = {401: "the key is refused", 402: "the account is empty", 404: "not found (is the model's name right?)"}
-_LOGGERS = ("openai", "openai._base_client", "openai._response", "httpx", "httpx2", "httpcore", "httpcore2")
+_CHATTY = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
+_LOGGERS = tuple(
+    f"{library}{part}"
+    for library in _CHATTY
+    for part in ("", "._base_client", "._response", ".connection", ".http11", ".http2", ".proxy", ".socks")
+)
+"""Filters of a logger do not see the records of its children: each that the client and its transports have is named."""
 _SHOWN_CHARS = 300
 Result = TypeVar("Result")
 
