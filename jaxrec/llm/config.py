@@ -112,7 +112,7 @@ def _rope_scaling(path: Path, value: dict[str, Any], positions: int) -> RopeScal
     if kind not in ("linear", "llama3"):
         raise UserError(f"{path}: rope_scaling of the type {kind!r}; supported: default, linear, llama3")
     fields = {"linear": ("factor",), "llama3": ("factor", "low_freq_factor", "high_freq_factor")}[kind]
-    numbers = {field: _number(path, f"rope_scaling.{field}", value.get(field)) for field in fields}
+    numbers: dict[str, Any] = {field: _number(path, f"rope_scaling.{field}", value.get(field)) for field in fields}
     original = value.get("original_max_position_embeddings", positions)
     return RopeScaling(
         kind=kind, original_max_positions=_require_whole(path, "original_max_position_embeddings", original), **numbers

@@ -11,6 +11,9 @@ scan, so that compile time does not grow with depth. Kernels are [in, out].
     norm/scale [D]
     output/kernel [D, V]                    absent where the output is tied to the embeddings
 
+Where params["layers"] is a tuple of one tree a layer (`unstack`), the layers are written out one after the other:
+a step of generation then reads each weight where it lies, while a scan over one token copies a layer before using it.
+
 `adapters` is a tree beside it that holds, for any subset of the projections, {"a": [L, in, r], "b": [L, r, out]}
 under the projection's path (without the L for output): x A B is added to what the projection gives.
 """
@@ -18,42 +21,18 @@ under the projection's path (without the L for output): x A B is added to what t
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxrec.llm.cache import Cache, causal_mask
 from jaxrec.llm.config import DecoderConfig
-from jaxrec.llm.rope import rope_angles, rope_frequencies, rotate
+from jaxrec.llm.layers import Adapters, DecoderLayer, Projection, RMSNorm
+from jaxrec.llm.rope import rope_angles, rope_frequencies
 
 Params = dict[str, Any]
-Adapters = dict[str, Any]
-Angles = tuple[jax.Array, jax.Array]
-
-
-class Cache(NamedTuple):
-    """Keys and values of the tokens seen: [L, B, S, kv_heads, head_dim]; length: slots filled, a scalar int32.
-
-    A call writes its T tokens into the slots from length on, the same ones in every row. Positions are another
-    matter: rows padded at the left have their own.
-    """
-
-    keys: jax.Array
-    values: jax.Array
-    length: jax.Array
-
-
-def empty_cache(config: DecoderConfig, batch_size: int, num_slots: int) -> Cache:
-    """A cache that has seen nothing."""
-    shape = (config.num_layers, batch_size, num_slots, config.num_kv_heads, config.head_dim)
-    return Cache(jnp.zeros(shape, config.dtype), jnp.zeros(shape, config.dtype), jnp.zeros((), jnp.int32))
-
-
-def causal_mask(num_tokens: int, num_slots: int, start: jax.Array | int = 0) -> jax.Array:
-    """[1, T, S] bool: token t, in slot start + t, attends to that slot and those before it."""
-    slots = jnp.arange(num_slots)[None, None, :]
-    return slots <= (start + jnp.arange(num_tokens))[None, :, None]
 
 
 def forward(
@@ -78,15 +57,25 @@ def forward(
     # Without this an accelerator would multiply float32 in fewer bits.
     precision = "highest" if config.dtype == "float32" else "default"
     decoder: Any = Decoder(config, remat)
+    separate = params["layers"] if isinstance(params["layers"], tuple) else None
+    if separate is not None:
+        params = {name: tree for name, tree in params.items() if name != "layers"}
     with jax.default_matmul_precision(precision):
-        return decoder.apply({"params": params}, tokens, positions, cache, mask, adapters or {}, logits_at)
+        return decoder.apply({"params": params}, tokens, positions, cache, mask, adapters or {}, logits_at, separate)
 
 
 def init_params(config: DecoderConfig, rng: jax.Array) -> Params:
     """Random parameters."""
     tokens = jnp.zeros((1, 1), jnp.int32)
     decoder: Any = Decoder(config)
-    return decoder.init(rng, tokens, tokens, None, None, {}, None)["params"]
+    return decoder.init(rng, tokens, tokens, None, None, {}, None, None)["params"]
+
+
+def unstack(params: Params) -> Params:
+    """The same parameters with one tree a layer; the stacked ones stay as they are, so both take memory."""
+    layers = params["layers"]
+    depth = jax.tree.leaves(layers)[0].shape[0]
+    return params | {"layers": tuple(_layer_of(layers, layer) for layer in range(depth))}
 
 
 def param_shapes(config: DecoderConfig) -> Params:
@@ -109,8 +98,9 @@ class Decoder(nn.Module):
         mask: jax.Array | None,
         adapters: Adapters,
         logits_at: jax.Array | None,
+        separate: tuple[Params, ...] | None,
     ) -> tuple[jax.Array, Cache | None]:
-        """Logits and the cache."""
+        """Logits and the cache; separate: the parameters of each layer, None where they are stacked in this module."""
         config = self.config
         num_tokens = tokens.shape[1]
         embed = nn.Embed(config.vocab_size, config.hidden_size, config.dtype, config.dtype, name="embed")
@@ -118,17 +108,24 @@ class Decoder(nn.Module):
             start, slots = (0, num_tokens) if cache is None else (cache.length, cache.keys.shape[2])
             mask = causal_mask(num_tokens, slots, start)
         angles = rope_angles(positions, rope_frequencies(config.head_dim, config.rope_base, config.rope_scaling))
-        layer = nn.remat(DecoderLayer, prevent_cse=False) if self.remat else DecoderLayer
-        scan: Any = nn.scan
-        layers = scan(
-            layer,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            in_axes=(0, 0, nn.broadcast, nn.broadcast),
-            length=config.num_layers,
-        )(config, name="layers")
-        scanned = (jnp.arange(config.num_layers), adapters.get("layers", {}))
-        (hidden, cache), _ = layers((embed(tokens), cache), *scanned, angles, mask[:, None])
+        layer = nn.remat(DecoderLayer, prevent_cse=separate is not None) if self.remat else DecoderLayer
+        layer_adapters = adapters.get("layers", {})
+        carry, shared = (embed(tokens), cache), (angles, mask[:, None])
+        if separate is None:
+            scan: Any = nn.scan
+            layers = scan(
+                layer,
+                variable_axes={"params": 0},
+                split_rngs={"params": True},
+                in_axes=(0, 0, nn.broadcast, nn.broadcast),
+                length=config.num_layers,
+            )(config, name="layers")
+            carry, _ = layers(carry, jnp.arange(config.num_layers), layer_adapters, *shared)
+        else:
+            for index, own in enumerate(separate):
+                one: Any = layer(config, parent=None)
+                carry, _ = one.apply({"params": own}, carry, index, _layer_of(layer_adapters, index), *shared)
+        hidden, cache = carry
         if cache is not None:
             cache = cache._replace(length=cache.length + num_tokens)
         if logits_at is not None:
@@ -143,104 +140,5 @@ class Decoder(nn.Module):
         return logits, cache
 
 
-class DecoderLayer(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x)); one step of the scan over layers."""
-
-    config: DecoderConfig
-
-    @nn.compact
-    def __call__(
-        self, carry: tuple[jax.Array, Cache | None], layer: jax.Array, adapters: Adapters, angles: Angles, mask: Any
-    ) -> tuple[tuple[jax.Array, Cache | None], None]:
-        """Carry of hidden states [B, T, D] and the cache of all layers, of which this one writes and reads its own."""
-        hidden, cache = carry
-        eps = self.config.rms_norm_eps
-        attention = Attention(self.config, name="attention")
-        attended, cache = attention(
-            RMSNorm(eps, name="attention_norm")(hidden), cache, layer, adapters.get("attention", {}), angles, mask
-        )
-        hidden = hidden + attended
-        mlp = MLP(self.config.intermediate_size, name="mlp")
-        hidden = hidden + mlp(RMSNorm(eps, name="mlp_norm")(hidden), adapters.get("mlp", {}))
-        return (hidden, cache), None
-
-
-class Attention(nn.Module):
-    """Grouped-query attention (Ainslie et al., 2023) with rotary positions."""
-
-    config: DecoderConfig
-
-    @nn.compact
-    def __call__(
-        self,
-        hidden: jax.Array,
-        cache: Cache | None,
-        layer: jax.Array,
-        adapters: Adapters,
-        angles: Angles,
-        mask: jax.Array,
-    ) -> tuple[jax.Array, Cache | None]:
-        """[B, T, D] -> [B, T, D]; mask [B or 1, 1, T, S]."""
-        config = self.config
-
-        def heads(name: str, count: int) -> jax.Array:
-            flat = Projection(count * config.head_dim, name=name)(hidden, adapters.get(name))
-            return flat.reshape(*flat.shape[:2], count, config.head_dim)
-
-        query = rotate(heads("query", config.num_heads), angles)
-        keys = rotate(heads("key", config.num_kv_heads), angles)
-        values = heads("value", config.num_kv_heads)
-        if cache is not None:
-            place = (layer, 0, cache.length, 0, 0)
-            cache = cache._replace(
-                keys=jax.lax.dynamic_update_slice(cache.keys, keys[None], place),
-                values=jax.lax.dynamic_update_slice(cache.values, values[None], place),
-            )
-            keys, values = (jax.lax.dynamic_index_in_dim(held, layer, keepdims=False) for held in cache[:2])
-        attended = jax.nn.dot_product_attention(query, keys, values, mask=mask)
-        flat = attended.reshape(*attended.shape[:2], -1)
-        return Projection(config.hidden_size, name="output")(flat, adapters.get("output")), cache
-
-
-class MLP(nn.Module):
-    """down(silu(gate(x)) * up(x)) (Shazeer, 2020)."""
-
-    intermediate_size: int
-
-    @nn.compact
-    def __call__(self, hidden: jax.Array, adapters: Adapters) -> jax.Array:
-        """[B, T, D] -> [B, T, D]."""
-        gate = Projection(self.intermediate_size, name="gate")(hidden, adapters.get("gate"))
-        up = Projection(self.intermediate_size, name="up")(hidden, adapters.get("up"))
-        return Projection(hidden.shape[-1], name="down")(nn.silu(gate) * up, adapters.get("down"))
-
-
-class Projection(nn.Module):
-    """x W + x A B: a matrix without bias, and a low-rank delta where an adapter is given."""
-
-    features: int
-    output_dtype: Any = None
-
-    @nn.compact
-    def __call__(self, x: jax.Array, adapter: Adapters | None) -> jax.Array:
-        """[B, T, in] -> [B, T, out] in output_dtype, that of x by default."""
-        kernel = self.param("kernel", nn.initializers.normal(0.02), (x.shape[-1], self.features), x.dtype)
-        result = jnp.matmul(x, kernel, preferred_element_type=self.output_dtype)
-        if adapter is not None:
-            low = jnp.matmul(x, adapter["a"].astype(x.dtype))
-            result = result + jnp.matmul(low, adapter["b"].astype(x.dtype)).astype(result.dtype)
-        return result
-
-
-class RMSNorm(nn.Module):
-    """x / sqrt(mean(x^2) + eps) * scale (Zhang and Sennrich, 2019), in float32."""
-
-    eps: float
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, T, D] -> [B, T, D]."""
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), x.dtype)
-        wide = x.astype(jnp.float32)
-        normed = wide * jax.lax.rsqrt(jnp.mean(wide**2, axis=-1, keepdims=True) + self.eps)
-        return (normed * scale.astype(jnp.float32)[None, None, :]).astype(x.dtype)
+def _layer_of(stacked: Any, layer: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[layer], stacked)

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrec.llm.cache import causal_mask, empty_cache
 from jaxrec.llm.config import read_config
-from jaxrec.llm.decoder import causal_mask, empty_cache, forward, init_params
+from jaxrec.llm.decoder import forward, init_params
 from jaxrec.llm.weights import read_params
 from tests.llm.tiny_llama import CONFIG, logits_by_hand, tensors, write_folder
 

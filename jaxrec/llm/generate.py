@@ -1,0 +1,195 @@
+"""Answers to prompts: sorted into few shapes, run in batches, free or under a mask for each step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxrec.errors import UserError
+from jaxrec.llm.cache import Cache
+from jaxrec.llm.config import DecoderConfig
+from jaxrec.llm.decoder import Params
+from jaxrec.llm.decoding import Rows, choose_next, decode, prefill, step
+from jaxrec.llm.layers import Adapters
+from jaxrec.llm.sampling import Choice
+from jaxrec.llm.sharding import place_rows
+
+PROMPT_SLOTS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16384, 32768)
+"""Prompt lengths that are compiled for: few, and never much more than a prompt needs."""
+ANSWER_SLOTS = (16, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+
+
+class TokenMask(Protocol):
+    """What one answer may go on with, such as a grammar; each request has its own."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer is complete and nothing may follow."""
+        ...
+
+    def allowed(self) -> np.ndarray:
+        """[V] bool, at least one of them True; a shorter array forbids the ids beyond it."""
+        ...
+
+    def take(self, token: int) -> None:
+        """The token was chosen; it is no stop token."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prompt:
+    """One request. tokens: at least one. max_tokens: the most that the answer may have.
+
+    temperature: 0 is greedy. top_p: above 0, up to 1. seed, request: any whole numbers; with the tokens before it
+    they decide each draw, whatever else is in the batch. mask: what each token may be, None is anything.
+    """
+
+    tokens: Sequence[int]
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    request: int = 0
+    mask: TokenMask | None = None
+
+
+class Answer(NamedTuple):
+    """tokens: without the stop token. stopped: it ended by itself, and not at max_tokens."""
+
+    tokens: list[int]
+    stopped: bool
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Generator:
+    """A decoder ready to answer.
+
+    params, adapters: on the devices (`sharding.place`); `decoder.unstack` makes steps up to twice as fast and compiles
+    longer. stop_tokens: ids that end an answer. batch_size: prompts that run at once. mesh: where the parameters lie.
+    """
+
+    params: Params
+    config: DecoderConfig
+    stop_tokens: Sequence[int]
+    batch_size: int = 8
+    mesh: Mesh | None = None
+    adapters: Adapters | None = None
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Answer]:
+        """Answers in the order of the prompts. Raises UserError for a prompt that cannot be answered."""
+        answers = dict(self.each(prompts))
+        return [answers[index] for index in range(len(prompts))]
+
+    def each(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Answer]]:
+        """Indices of prompts and their answers, as batches finish. Raises as `generate` does, before the first."""
+        for index, prompt in enumerate(prompts):
+            self._check(index, prompt)
+        shapes: dict[tuple[bool, int, int], list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            shape = _slots(PROMPT_SLOTS, len(prompt.tokens)), _slots(ANSWER_SLOTS, prompt.max_tokens)
+            shapes.setdefault((prompt.mask is not None, *shape), []).append(index)
+        for (masked, width, num_tokens), members in sorted(shapes.items()):
+            for start in range(0, len(members), self.batch_size):
+                some = members[start : start + self.batch_size]
+                batch = [prompts[index] for index in some]
+                run = self._masked if masked else self._free
+                yield from zip(some, run(batch, width, num_tokens), strict=True)
+
+    def _free(self, batch: list[Prompt], width: int, num_tokens: int) -> list[Answer]:
+        rows, logits, cache = self._start(batch, width, num_tokens)
+        stop = jnp.asarray(self.stop_tokens, jnp.int32)
+        found, _ = decode(self.params, self.config, cache, logits, rows, stop, num_tokens, self.adapters)
+        tokens, counts = jax.device_get(found)
+        return [self._answer(tokens[row, : counts[row]].tolist()) for row in range(len(batch))]
+
+    def _masked(self, batch: list[Prompt], width: int, num_tokens: int) -> list[Answer]:
+        """Step by step: while the device works on a token, the host finds what may follow it."""
+        rows, logits, cache = self._start(batch, width, num_tokens)
+        answers: list[list[int]] = [[] for _ in batch]
+        running = set(range(len(batch)))
+        for place in range(num_tokens):
+            allowed = np.ones((rows.lengths.shape[0], self.config.vocab_size), bool)
+            for row in running:
+                mask = batch[row].mask
+                assert mask is not None
+                may = mask.allowed()
+                allowed[row, : len(may)], allowed[row, len(may) :] = may, False
+            chosen = choose_next(logits, rows.choice, jnp.int32(place), place_rows(allowed, self.mesh))
+            tokens = np.asarray(chosen)
+            for row in sorted(running):
+                if self._took(batch[row], answers[row], int(tokens[row])):
+                    running.remove(row)
+            if not running:
+                break
+            logits, cache = step(self.params, self.config, cache, chosen, rows.lengths, jnp.int32(place), self.adapters)
+        return [self._answer(tokens, prompt.mask) for tokens, prompt in zip(answers, batch, strict=True)]
+
+    def _took(self, prompt: Prompt, answer: list[int], token: int) -> bool:
+        """Add a token to an answer; whether the answer has ended."""
+        answer.append(token)
+        if token in self.stop_tokens:
+            return True
+        assert prompt.mask is not None
+        prompt.mask.take(token)
+        return prompt.mask.finished or len(answer) >= prompt.max_tokens
+
+    def _answer(self, tokens: list[int], mask: TokenMask | None = None) -> Answer:
+        if tokens and tokens[-1] in self.stop_tokens:
+            return Answer(tokens[:-1], True)
+        return Answer(tokens, mask is not None and mask.finished)
+
+    def _start(self, batch: list[Prompt], width: int, num_tokens: int) -> tuple[Rows, jax.Array, Cache]:
+        """The batch on the devices and its prefill; rows that only fill it up have a prompt of one token, limit 0."""
+        count = self._num_rows(len(batch))
+        tokens, lengths, limits = (
+            np.zeros((count, width), np.int32),
+            np.ones(count, np.int32),
+            np.zeros(count, np.int32),
+        )
+        temperature, top_p = np.zeros(count, np.float32), np.ones(count, np.float32)
+        seed, request = np.zeros(count, np.uint32), np.zeros(count, np.uint32)
+        for row, prompt in enumerate(batch):
+            tokens[row, width - len(prompt.tokens) :] = prompt.tokens
+            lengths[row], limits[row] = len(prompt.tokens), prompt.max_tokens
+            temperature[row], top_p[row] = prompt.temperature, prompt.top_p
+            seed[row], request[row] = prompt.seed % 2**32, prompt.request % 2**32
+        rows = Rows(lengths, limits, Choice(temperature, top_p, seed, request))  # type: ignore
+        tokens, rows = place_rows((tokens, rows), self.mesh)
+        logits, cache = prefill(
+            self.params, self.config, tokens, rows.lengths, width + num_tokens, self.mesh, self.adapters
+        )
+        return rows, logits, cache
+
+    def _num_rows(self, count: int) -> int:
+        """The next power of two, so that the last batches are compiled for few sizes; a multiple of the data axis."""
+        rows = min(1 << (count - 1).bit_length(), max(self.batch_size, count))
+        data = 1 if self.mesh is None else self.mesh.shape["data"]
+        return -(-rows // data) * data
+
+    def _check(self, index: int, prompt: Prompt) -> None:
+        length, config = len(prompt.tokens), self.config
+        total = length + prompt.max_tokens
+        rules = (
+            ("tokens", length >= 1, "none", "at least one"),
+            ("max_tokens", prompt.max_tokens >= 1, prompt.max_tokens, "1 or more"),
+            ("temperature", 0 <= prompt.temperature < np.inf, prompt.temperature, "0 or more"),
+            ("top_p", 0 < prompt.top_p <= 1, prompt.top_p, "above 0, up to 1"),
+            ("tokens and max_tokens", total <= config.max_positions, total, f"up to {config.max_positions} together"),
+        )
+        for field, holds, found, allowed in rules:
+            if not holds:
+                raise UserError(f"prompt {index}: {field}: found {found}, allowed: {allowed}")
+        for token in (min(prompt.tokens), max(prompt.tokens)):
+            if not 0 <= token < config.vocab_size:
+                raise UserError(f"prompt {index}: tokens: found {token}, allowed: 0 to {config.vocab_size - 1}")
+
+
+def _slots(sizes: Sequence[int], wanted: int) -> int:
+    """The first size that is enough; beyond the largest, as many thousands as are needed."""
+    return next((size for size in sizes if size >= wanted), -(-wanted // 1024) * 1024)

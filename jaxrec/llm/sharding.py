@@ -1,0 +1,52 @@
+"""Where the decoder's arrays live on a mesh: rows over the axis "data", heads and inner features over "model"."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxrec.errors import UserError
+from jaxrec.llm.config import DecoderConfig
+
+# A layer is split once at its entry and summed once at its exit, in attention and MLP alike (Shoeybi et al., 2019).
+# A rule speaks of the last axes of an array; the layer before them is never split.
+PARTITION_RULES: tuple[tuple[str, PartitionSpec], ...] = (
+    ("(^|/)embed/embedding$", PartitionSpec("model", None)),
+    ("(query|key|value|gate|up)/(kernel|b)$", PartitionSpec(None, "model")),
+    ("(attention/output|down)/(kernel|a)$", PartitionSpec("model", None)),
+    ("^output/(kernel|b)$", PartitionSpec(None, "model")),
+)
+CACHE_SPEC = PartitionSpec(None, "data", None, "model", None)
+
+
+def place(tree: Any, config: DecoderConfig, mesh: Mesh | None) -> Any:
+    """Parameters or adapters on the devices of the mesh, or on the first device; whatever no rule names is everywhere.
+
+    Raises: UserError where the heads or the inner features do not divide by the axis "model".
+    """
+    if mesh is None:
+        return jax.device_put(tree, jax.devices()[0])
+    count = mesh.shape["model"]
+    for field in ("num_kv_heads", "intermediate_size", "vocab_size"):
+        size = getattr(config, field)
+        if size % count:
+            raise UserError(f"devices.model: found {count}; a divisor of the decoder's {field}, {size}, is needed")
+
+    def sharding(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        for pattern, spec in PARTITION_RULES:
+            if re.search(pattern, name):
+                return NamedSharding(mesh, PartitionSpec(*[None] * (leaf.ndim - len(spec)), *spec))
+        return NamedSharding(mesh, PartitionSpec())
+
+    return jax.device_put(tree, jax.tree_util.tree_map_with_path(sharding, tree))
+
+
+def place_rows(tree: Any, mesh: Mesh | None) -> Any:
+    """Arrays whose first axis is the batch, each device with its own rows; they must divide by the axis "data"."""
+    if mesh is None:
+        return jax.device_put(tree, jax.devices()[0])
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec("data")))
