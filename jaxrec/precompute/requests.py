@@ -176,9 +176,20 @@ class Backend(Protocol):
     worth keeping.
     """
 
-    name: str
-    model: str
-    cacheable: bool
+    @property
+    def name(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def cacheable(self) -> bool:
+        """See the class."""
+        ...
 
     def ask(self, requests: Sequence[Request], on_result: Callable[[Reply | Failure], None]) -> None:
         """Call on_result once for each request, in any order, each as soon as it is there.
@@ -194,11 +205,22 @@ class Backend(Protocol):
 
 
 class EmbeddingBackend(Protocol):
-    """Who turns texts into vectors; as Backend otherwise."""
+    """Who turns texts into vectors; name, model and cacheable as of Backend."""
 
-    name: str
-    model: str
-    cacheable: bool
+    @property
+    def name(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def cacheable(self) -> bool:
+        """See the class."""
+        ...
 
     def embed(
         self, requests: Sequence[EmbeddingRequest], on_results: Callable[[Sequence[Vector | Failure]], None]
