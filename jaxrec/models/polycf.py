@@ -2,8 +2,9 @@
 
 Qin et al., "PolyCF: Towards the Optimal Spectral Graph Filters for Collaborative Filtering" (arXiv 2401.12590), filters
 interaction signals with generalised Gram filters; no code of it is public. This is a reconstruction with free
-embeddings, E = sum over gamma and k of theta[gamma, k] P_gamma^k E0, on which LMMRec can stand. The filter over signals
-is jaxrec.models.polycf_signal.
+embeddings, E = sum over gamma and k of theta[gamma, k] P_gamma^k E0, on which LMMRec can stand. k runs from 1: over
+signals the term k = 0 says nothing of items not yet seen, over free embeddings it learns the training pairs by heart.
+The filter over signals is jaxrec.models.polycf_signal.
 
 P_gamma = D^-gamma A D^(gamma-1) = D^(1/2-gamma) A' D^(gamma-1/2) with LightGCN's symmetric A'. So its powers are those
 of A' between two diagonals, and one propagation serves every gamma: scaled copies side by side in the feature axis.
@@ -47,6 +48,8 @@ class PolyCFConfig:
     """Degree of the polynomial, K."""
     exponents: tuple[float, ...] = (0.3, 0.5, 0.7)
     """Exponent gamma of the receiver's degree in each normalisation; the sender's is 1 - gamma."""
+    identity: bool = False
+    """Whether the embeddings themselves, k = 0, are a term: training drives theta to it, as it fits pairs best."""
     regularization: float = 1e-4
     """Weight of half the squared norm of the batch's ego embeddings and of theta."""
     edge_dropout: float = 0.0
@@ -89,9 +92,9 @@ def degree_scales(graph: Graph, exponents: tuple[float, ...]) -> jax.Array:
 class PolyCF:
     """The model's functions over plain parameters.
 
-    {"nodes": {"embedding": [U + I, D]}, "filter": {"coefficients": [G, K + 1]}}; users come first. theta is the
-    coefficients times 1 / (G (K + 1)): they begin at 1, as their mean over normalisations and powers, and are of the
-    size that an optimiser's step is made for. Learned as fast as embeddings, theta soon leaves the ego layer alone.
+    {"nodes": {"embedding": [U + I, D]}, "filter": {"coefficients": [G, K], with the identity [G, K + 1]}}; users come
+    first. theta is the coefficients over their number: they begin at 1, so that the filter begins as the mean over
+    normalisations and powers, and are of the size that an optimiser's step is made for.
     """
 
     config: PolyCFConfig
@@ -106,13 +109,13 @@ class PolyCF:
     def init(self, rng: jax.Array, ctx: Context) -> tuple[Params, Extra]:
         """First parameters: every normalisation and every power alike."""
         params, extra = self.encoder.init(rng, ctx)
-        shape = (len(self.config.exponents), self.config.num_layers + 1)
+        shape = (len(self.config.exponents), self.config.num_layers + self.config.identity)
         return params | {"filter": {"coefficients": jnp.ones(shape)}}, extra
 
     def theta(self, params: Params) -> jax.Array:
-        """Weight of every power of every normalisation, [G, K + 1]."""
+        """Weight of every power of every normalisation, [G, K + 1]; 0 for k = 0 without the identity."""
         coefficients = params["filter"]["coefficients"]
-        return coefficients / coefficients.size
+        return jnp.pad(coefficients / coefficients.size, ((0, 0), (0 if self.config.identity else 1, 0)))
 
     def batch_nodes(self, batch: Batch) -> jax.Array:
         """Nodes of users, positive and negative items, one after the other: [3B] int32."""

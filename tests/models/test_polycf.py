@@ -13,7 +13,7 @@ from jaxrec.models.polycf import PolyCF, PolyCFConfig
 from tests.models.world import BASE, DIM, NUM_ITEMS, NUM_USERS, batch, context, dense_adjacency, interactions
 
 RNG = jax.random.key(1)
-CONFIG = PolyCFConfig(dim=DIM, exponents=(0.0, 0.3, 1.0), regularization=0.1, init_std=0.3)
+CONFIG = PolyCFConfig(dim=DIM, exponents=(0.0, 0.3, 1.0), identity=True, regularization=0.1, init_std=0.3)
 
 
 def dense_powers(exponents, num_layers=3):
@@ -40,6 +40,8 @@ def started(config=CONFIG):
 def dense_filter(params, config=CONFIG):
     theta = np.asarray(params["filter"]["coefficients"], np.float64)
     theta = theta / theta.size
+    if not config.identity:
+        theta = np.concatenate([np.zeros((len(theta), 1)), theta], axis=1)
     return np.einsum("gk,gkmn->mn", theta, dense_powers(config.exponents))
 
 
@@ -52,9 +54,11 @@ def test_a_propagation_matrix_has_the_exponents_that_its_name_says():
     np.testing.assert_allclose(powers[2, 1], dense_adjacency(), atol=1e-12)
 
 
-def test_encoding_is_the_dense_polynomial():
-    model, params = started()
-    expected = dense_filter(params) @ np.asarray(params["nodes"]["embedding"], np.float64)
+@pytest.mark.parametrize("identity", [True, False])
+def test_encoding_is_the_dense_polynomial(identity):
+    config = dataclasses.replace(CONFIG, identity=identity)
+    model, params = started(config)
+    expected = dense_filter(params, config) @ np.asarray(params["nodes"]["embedding"], np.float64)
     actual = jnp.concatenate(model.encode(params, context()))
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
     assert np.abs(expected).max() > 1
@@ -105,10 +109,12 @@ def test_one_symmetric_exponent_begins_as_lightgcn():
 
 
 def test_first_coefficients_are_a_mean():
-    model = PolyCF(CONFIG, NUM_USERS, NUM_ITEMS)
-    theta = model.theta(model.init(jax.random.key(0), context())[0])
-    assert theta.shape == (3, 4)
-    np.testing.assert_allclose(theta, 1 / 12)
+    for identity, first in ((True, 1 / 12), (False, 0)):
+        model = PolyCF(dataclasses.replace(CONFIG, identity=identity), NUM_USERS, NUM_ITEMS)
+        theta = model.theta(model.init(jax.random.key(0), context())[0])
+        assert theta.shape == (3, 4)
+        np.testing.assert_allclose(theta[:, 0], first)
+        np.testing.assert_allclose(theta[:, 1:], 1 / 12 if identity else 1 / 9)
 
 
 def test_a_node_without_edges_keeps_its_own_term_alone():

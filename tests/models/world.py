@@ -36,7 +36,7 @@ SMALL = {
     "lightgcn_dropout": dataclasses.replace(BASE, edge_dropout=0.3),
     "weightedgcl": WeightedGCLConfig(dim=DIM, num_layers=3, contrast_weight=0.02, noise=0.5),
     "polycf": PolyCFConfig(dim=DIM, exponents=(0.0, 0.3, 0.8), init_std=0.3),
-    "polycf_dropout": PolyCFConfig(dim=DIM, num_layers=2, init_std=0.3, edge_dropout=0.3),
+    "polycf_dropout": PolyCFConfig(dim=DIM, num_layers=2, identity=True, init_std=0.3, edge_dropout=0.3),
     # The positives that the literal reading shows to the filter are what the contract's scores show too.
     "polycf_signal": PolyCFSignalConfig(num_singular_vectors=NUM_SINGULAR_VECTORS, hide_positives=False),
     "polycf_signal_dropout": PolyCFSignalConfig(degree=2, num_singular_vectors=NUM_SINGULAR_VECTORS),
