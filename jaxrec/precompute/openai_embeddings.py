@@ -131,7 +131,7 @@ def read_vectors(body: Any, count: int, width: int | None) -> np.ndarray:
     data = body.get("data") if isinstance(body, dict) else None
     if not isinstance(data, list) or len(data) != count or not all(isinstance(entry, dict) for entry in data):
         raise Unusable(f"the answer does not hold {count} vectors")
-    by_place = {entry.get("index"): entry.get("embedding") for entry in data}
+    by_place = {entry["index"]: entry.get("embedding") for entry in data if type(entry.get("index")) is int}
     if set(by_place) != set(range(count)):
         raise Unusable("the answer's vectors are not numbered from 0")
     try:

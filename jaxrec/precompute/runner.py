@@ -12,7 +12,6 @@ from jaxrec.precompute.progress import Meter, Progress
 from jaxrec.precompute.repair import checked_value, repair_request
 from jaxrec.precompute.requests import Answer, Backend, Failure, Plan, Reply, Request
 from jaxrec.precompute.schema import InvalidAnswer, check_schema
-from jaxrec.precompute.token_counts import estimated_prompt_tokens
 
 Got = Callable[[str, Reply | Failure, bool], None]
 """hash, what came, whether out of the cache."""
@@ -120,7 +119,8 @@ class Runner:
             if isinstance(came, Reply):
                 if self._cache is not None:
                     request = requests[digest]
-                    estimate = estimated_prompt_tokens(request)
+                    # The backend's own estimate: what the plan will correct by what was counted.
+                    estimate = self.backend.plan([request]).prompt_tokens
                     self._cache.keep_reply(digest, came, self.backend.model, request.step, estimate)
                 meter.took(came.prompt_tokens, came.completion_tokens, came.cost_usd, came.estimated)
             got(digest, came, False)
