@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,47 +16,77 @@ from jaxrec.data.text_sources import Texts
 from jaxrec.errors import UserError
 
 
-def tfidf_features(config: TextConfig, dataset: Dataset, texts: Texts) -> TextFeatures:
+class WordSpace(NamedTuple):
+    """Directions of words that texts were fitted to.
+
+    vectors: [n, T] float32, rows of length 1 or zero; mask: [n] bool. num_words: in the vocabulary. project: brings
+    other texts into the same directions, [m, T] and [m].
+    """
+
+    vectors: np.ndarray
+    mask: np.ndarray
+    num_words: int
+    project: Callable[[Sequence[str]], tuple[np.ndarray, np.ndarray]]
+
+
+def fit_words(
+    texts: Sequence[str], dim: int, min_df: int, kind: str = "item texts", field: str = "text.min_df"
+) -> WordSpace:
     """TF-IDF (sublinear, rows of length 1), truncated SVD from a fixed start, rows of length 1 again.
 
-    Words and directions are those of the item texts; what users wrote themselves is brought into them.
+    min_df: a word counts if it stands in so many texts. kind, field: what the texts are and where min_df is set, for
+    messages.
 
     Raises: UserError where no word stands in enough texts.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.utils.extmath import randomized_svd
 
+    rows = _worded(texts)
+    vectorizer = TfidfVectorizer(sublinear_tf=True, norm="l2", min_df=min_df)
+    try:
+        words = vectorizer.fit_transform([texts[row] for row in rows]).astype(np.float32)
+    except ValueError as error:
+        # scikit-learn says so when no word is left: too rare, or nothing but punctuation.
+        raise UserError(f"{field}: no word stands in {min_df} of the {len(rows)} {kind}; lower {field}") from error
+    left, singular, right = randomized_svd(words, min(dim, *words.shape), random_state=0)
+    kept = singular > 1e-5 * singular[0]
+    directions = right[kept].T
+
+    def project(others: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        rows = _worded(others)
+        if not len(rows):
+            return np.zeros((len(others), directions.shape[1]), np.float32), np.zeros(len(others), bool)
+        found: Any = vectorizer.transform([others[row] for row in rows])
+        return _spread(found.astype(np.float32) @ directions, rows, len(others))
+
+    vectors, mask = _spread(left[:, kept] * singular[kept], rows, len(texts))
+    return WordSpace(vectors, mask, words.shape[1], project)
+
+
+def tfidf_features(config: TextConfig, dataset: Dataset, texts: Texts) -> TextFeatures:
+    """Vectors of item texts by `fit_words`; users from their training items and own reviews.
+
+    Words and directions are those of the item texts; what users wrote themselves is brought into them.
+
+    Raises: UserError where no word stands in enough texts.
+    """
     for field, value in (("dim", config.dim), ("min_df", config.min_df)):
         if value < 1:
             raise UserError(f"text.{field}: {value}; at least 1 is needed")
     if len(texts.item) != dataset.num_items:
         raise ValueError(f"{len(texts.item)} item texts for {dataset.num_items} items")
-    rows = _worded(texts.item)
-    vectorizer = TfidfVectorizer(sublinear_tf=True, norm="l2", min_df=config.min_df)
-    try:
-        words = vectorizer.fit_transform([texts.item[row] for row in rows]).astype(np.float32)
-    except ValueError as error:
-        # scikit-learn says so when no word is left: too rare, or nothing but punctuation.
-        raise UserError(
-            f"text.min_df: no word stands in {config.min_df} of the {len(rows)} item texts; lower text.min_df"
-        ) from error
-    width = min(config.dim, *words.shape)
-    left, singular, right = randomized_svd(words, width, random_state=0)
-    kept = singular > 1e-5 * singular[0]
-    item, item_mask = _spread(left[:, kept] * singular[kept], rows, dataset.num_items)
+    space = fit_words(texts.item, config.dim, config.min_df)
+    item, item_mask = space.vectors, space.mask
     user, user_mask = users_from_items(item, item_mask, dataset)
     if texts.user is not None:
-        rows = _worded(texts.user)
-        if len(rows):
-            own: Any = vectorizer.transform([texts.user[row] for row in rows])
-            own = own.astype(np.float32) @ right[kept].T
-            user, user_mask = with_own_texts((user, user_mask), _spread(own, rows, dataset.num_users))
+        user, user_mask = with_own_texts((user, user_mask), space.project(texts.user))
     manifest = {
         "schema": 1,
         "model": "tfidf",
         "dim": item.shape[1],
         "min_df": config.min_df,
-        "num_words": words.shape[1],
+        "num_words": space.num_words,
         "dataset_sha256": dataset.sha256,
     }
     # From the inputs, not from the vectors: those differ in the last bits from machine to machine.
@@ -67,7 +98,7 @@ def tfidf_features(config: TextConfig, dataset: Dataset, texts: Texts) -> TextFe
     return TextFeatures(user, item, user_mask, item_mask, "tfidf", sha256, manifest)
 
 
-def _worded(texts: tuple[str, ...]) -> np.ndarray:
+def _worded(texts: Sequence[str]) -> np.ndarray:
     return np.flatnonzero([bool(text.strip()) for text in texts])
 
 

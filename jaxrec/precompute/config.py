@@ -73,6 +73,8 @@ class PrecomputeConfig:
     """Folder of the outputs: OUT/NAME/STEP-HASH."""
     answers: str | None = None
     """File of kept answers; None: OUT/answers.sqlite. Nothing in it is asked again, so it is worth keeping."""
+    launch_config: str = "configs/lmmrec_steam.py"
+    """Config of the run that will read the vectors; the command to start it is printed at the end."""
     name: Annotated[str, tyro.conf.Suppress] = ""
     """Name of the config file without its ending; set when the file is loaded."""
 

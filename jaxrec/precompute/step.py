@@ -18,14 +18,22 @@ class Job(Protocol):
     """What a step works with; the same object plans and runs.
 
     dataset: whoever makes features reads its training part only. inputs: the folder of each step in `needs`, None
-    where a plan is made before that step has run. backend_name, model: of who answers chats.
+    where a plan is made before that step has run.
     """
 
     config: PrecomputeConfig
     dataset: Dataset
     inputs: Mapping[str, Path | None]
-    backend_name: str
-    model: str
+
+    @property
+    def backend_name(self) -> str:
+        """Who answers chats: "rules", "openai", …"""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The model that answers chats."""
+        ...
 
     def ask(self, requests: Sequence[Request]) -> dict[str, Answer | Failure]:
         """One end for every request, by key: from the cache or the backend, checked and repaired, shown as progress."""
@@ -43,8 +51,8 @@ class Job(Protocol):
         """What `embed` would take now."""
         ...
 
-    def known(self, requests: Sequence[Request]) -> dict[str, Answer | Failure]:
-        """Those of the requests that the cache (or the rules) can answer for nothing; for plans of what follows."""
+    def known(self, requests: Sequence[Request]) -> dict[str, Any]:
+        """By key, the values of those that the cache answers without asking: for plans of what follows from them."""
         ...
 
     def notice(self, line: str) -> None:
@@ -59,14 +67,14 @@ class Made:
     model: who made it, for the manifest. rows: for each kind ("item", "user", "interaction"), a record of counts that
     has at least `rows` and `present`; the share that is missing is told by the command. complete: False where running
     the same command again can find more (failed or stopped requests). extra: further keys of the manifest, JSON.
-    launch: flags of `jaxrec.launch` that use the output, `{folder}` standing for where it lies, and the config.
+    launch_flag: the flag of `jaxrec.launch` that takes the folder, such as "--text.path".
     """
 
     model: str
     rows: Mapping[str, Mapping[str, int]]
     complete: bool = True
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    launch: str | None = None
+    launch_flag: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
