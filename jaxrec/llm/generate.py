@@ -119,6 +119,8 @@ class Generator:
                 mask = batch[row].mask
                 assert mask is not None
                 may = mask.allowed()
+                if not may.any():
+                    raise ValueError(f"the mask of row {row} allows no token")
                 allowed[row, : len(may)], allowed[row, len(may) :] = may, False
             chosen = choose_next(logits, rows.choice, jnp.int32(place), place_rows(allowed, self.mesh))
             tokens = np.asarray(chosen)

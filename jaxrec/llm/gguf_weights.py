@@ -63,13 +63,15 @@ class GGUFFile:
         """Whether the file holds a tensor of this name."""
         return name in self._tensors
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Sizes of a tensor, the slowest axis first. Raises UserError where it is missing."""
+        return tuple(int(size) for size in reversed(self._find(name).shape))
+
     def tensor(self, name: str) -> np.ndarray:
         """A tensor as float32, the slowest axis first. Raises UserError where it is missing or of an unknown type."""
         from gguf import dequantize
 
-        found = self._tensors.get(name)
-        if found is None:
-            raise UserError(f"{self.path}: no tensor {name}; the weights of a Llama are needed")
+        found = self._find(name)
         try:
             values = dequantize(found.data, found.tensor_type)
         except NotImplementedError as error:
@@ -77,7 +79,13 @@ class GGUFFile:
             raise UserError(f"{self.path}: tensor {name} is of the type {kind}, which gguf does not decode") from error
         except ValueError as error:
             raise UserError(f"{self.path}: tensor {name} cannot be read ({_first_line(error)})") from error
-        return values.reshape(tuple(int(size) for size in reversed(found.shape)))
+        return values.reshape(self.shape(name))
+
+    def _find(self, name: str) -> Any:
+        found = self._tensors.get(name)
+        if found is None:
+            raise UserError(f"{self.path}: no tensor {name}; the weights of a Llama are needed")
+        return found
 
 
 def gguf_config(file: GGUFFile, dtype: Dtype) -> DecoderConfig:
@@ -93,9 +101,9 @@ def gguf_config(file: GGUFFile, dtype: Dtype) -> DecoderConfig:
     for name in ("attention.value_length", "rope.dimension_count"):
         if whole(name, head_dim) != head_dim:
             raise UserError(f"{file.path}: llama.{name} {whole(name)}; supported: the size of a head, {head_dim}")
-    tokens = file.get("tokenizer.ggml.tokens", ())
     config = DecoderConfig(
-        vocab_size=whole("vocab_size", len(tokens)),
+        # The embeddings say it too, and without reading the names of all tokens.
+        vocab_size=file.shape("token_embd.weight")[0],
         hidden_size=hidden,
         intermediate_size=whole("feed_forward_length"),
         num_layers=whole("block_count"),

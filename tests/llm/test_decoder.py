@@ -178,6 +178,10 @@ def test_bfloat16_is_near(tmp_path):
     assert logits.dtype == np.float32
     expected = logits_by_hand(IDS, tensors())
     assert np.abs(logits - expected).mean() < 0.05 * expected.std()
+    tokens, positions = jnp.asarray(IDS, jnp.int32)[None], jnp.arange(len(IDS))[None]
+    cached, cache = run(params, config, tokens, positions, empty_cache(config, 1, 48))
+    assert cache.keys.dtype == jnp.bfloat16
+    np.testing.assert_allclose(cached[0], logits, atol=0.1)
 
 
 def test_depth_does_not_lengthen_the_compiled_program(model):

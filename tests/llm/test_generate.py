@@ -109,9 +109,13 @@ def test_lengths_within_a_bucket_are_compiled_once(generator):
 
 
 def test_layers_one_by_one_answer_the_same(generator):
-    separate = dataclasses.replace(generator, params=unstack(generator.params))
+    kernel = generator.params["layers"]["mlp"]["up"]["kernel"]
+    adapters = {"layers": {"mlp": {"up": {"a": kernel[:, :, :2], "b": 0.5 * jnp.ones((3, 2, kernel.shape[2]))}}}}
+    adapted = dataclasses.replace(generator, adapters=adapters)
     prompts = [Prompt(prompt, NUM_TOKENS) for prompt in PROMPTS]
-    assert separate.generate(prompts) == generator.generate(prompts)
+    answers = adapted.generate(prompts)
+    assert dataclasses.replace(adapted, params=unstack(generator.params)).generate(prompts) == answers
+    assert answers != generator.generate(prompts)
 
 
 @pytest.mark.parametrize(
