@@ -50,9 +50,14 @@ def load_from(path: pathlib.Path, function: str, kind: type[Wanted]) -> Wanted:
     return value
 
 
-def config_files(folder: str | pathlib.Path = "configs") -> list[str]:
-    """Paths of the config files in a folder, sorted; empty where there is no such folder."""
-    return sorted(str(file) for file in pathlib.Path(folder).glob("*.py"))
+PRECOMPUTE = "precompute_"
+"""How the names of configs begin that are of the precompute stage, not of experiments."""
+
+
+def config_files(folder: str | pathlib.Path = "configs", precompute: bool = False) -> list[str]:
+    """Paths of the config files of experiments in a folder, or of precompute jobs, sorted; empty without a folder."""
+    files = pathlib.Path(folder).glob("*.py")
+    return sorted(str(file) for file in files if file.name.startswith(PRECOMPUTE) == precompute)
 
 
 def _load_record(path: pathlib.Path) -> Experiment[Any]:
@@ -90,7 +95,7 @@ def _read(path: pathlib.Path, function: str, form: str = "Python") -> str:
 
 def _suggestion(path: pathlib.Path) -> str:
     folder = path.parent if path.parent.is_dir() else pathlib.Path("configs")
-    files = config_files(folder)
+    files = config_files(folder, path.name.startswith(PRECOMPUTE))
     if not files:
         return ""
     stems = {pathlib.Path(file).stem: file for file in files}

@@ -18,13 +18,12 @@ from rich.console import Console
 from jaxrec.command_line import OK, run_command
 from jaxrec.config.fields import leaves
 from jaxrec.config.flags import override
-from jaxrec.config.load import config_files, load_config, load_from
+from jaxrec.config.load import PRECOMPUTE, config_files, load_config, load_from
 from jaxrec.errors import UserError
 from jaxrec.precompute.config import PrecomputeConfig
 from jaxrec.precompute.registry import STEPS, steps_in_order
 
 PROGRAM = "python -m jaxrec.precompute --config FILE [--plan]"
-PREFIX = "precompute_"
 HELP = """\
 usage: {program} [--flag value ...]
 
@@ -77,7 +76,7 @@ def main(argv: list[str]) -> int:
 def load_precompute(path: pathlib.Path) -> PrecomputeConfig:
     """What the `get_config()` of a Python file gives, named after the file. Raises UserError as `load_config` does."""
     config = load_from(path, "get_config", PrecomputeConfig)
-    return dataclasses.replace(config, name=path.stem.removeprefix(PREFIX))
+    return dataclasses.replace(config, name=path.stem.removeprefix(PRECOMPUTE))
 
 
 def _print_output(console: Console, config: PrecomputeConfig, output) -> None:
@@ -137,7 +136,7 @@ def _split(argv: Sequence[str]) -> _Arguments:
             found = value
         else:
             rest.append(word)
-    shipped = ", ".join(file for file in config_files() if pathlib.Path(file).name.startswith(PREFIX))
+    shipped = ", ".join(config_files(precompute=True))
     if found is None:
         if any(word in ("-h", "--help") for word in rest):
             text = HELP.format(program=PROGRAM, steps=", ".join(STEPS), configs=shipped or "none in ./configs")

@@ -62,14 +62,14 @@ class Display:
 
 def print_plan(console: Console, plans: Mapping[str, Plan | None]) -> None:
     """Requests, tokens, cost and time of each step and of all; None for a step whose output is there already."""
-    table = Table(title="what would be asked", title_justify="left")
-    table.add_column("step")
-    for column in ("requests", "kept answers", "prompt tokens", "answer tokens", "US dollars", "time"):
+    table = Table(title="what would be asked: tokens of prompts and answers, US dollars", title_justify="left")
+    table.add_column("step", no_wrap=True)
+    for column in ("requests", "kept", "prompts", "answers", "cost", "time"):
         table.add_column(column, justify="right")
     whole = Plan()
     for name, plan in plans.items():
         if plan is None:
-            table.add_row(name, *["made already"], *["" for _ in range(5)])
+            table.add_row(name, "made already")
             continue
         whole += plan
         table.add_row(name, *_plan_cells(plan))

@@ -15,6 +15,7 @@ Rarity = Mapping[str, float]
 """Word -> log of (texts + 1) / (texts that hold it + 1): 0 for what all say."""
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _LEAST_LETTERS, _STEM_LETTERS = 3, 4
+WORDS = Path(__file__).with_name("motivation_words.toml")
 _REACH = 3
 """So many words after a negation are turned round."""
 
@@ -78,4 +79,4 @@ def _is_one(word: str, entries: frozenset[str]) -> bool:
 
 @functools.cache
 def _lists() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("motivation_words.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(WORDS.read_text(encoding="utf-8"))

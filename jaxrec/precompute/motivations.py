@@ -14,10 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxrec.data.prepared_cache import file_digest
 from jaxrec.errors import UserError
 from jaxrec.precompute.motivation_requests import ITEM, USER, item_requests, user_requests
 from jaxrec.precompute.motivation_rules import item_rule, user_rule
 from jaxrec.precompute.motivation_schema import TYPICAL
+from jaxrec.precompute.motivation_words import WORDS
 from jaxrec.precompute.requests import Answer, Failure, Plan, Request
 from jaxrec.precompute.step import Job, Made, Step
 
@@ -57,7 +59,7 @@ def plan(job: Job) -> Plan:
 
 def identity(job: Job) -> dict[str, Any]:
     """Settings and model."""
-    rules = {"rules": RULES_VERSION} if job.backend_name == "rules" else {}
+    rules = {"rules": [RULES_VERSION, file_digest(WORDS)]} if job.backend_name == "rules" else {}
     return {"settings": dataclasses.asdict(job.config.motivations), "model": job.model, **rules}
 
 

@@ -1,0 +1,28 @@
+"""Motivations of LMMRec for Yelp, and their vectors.
+
+Paper: LMMRec (arXiv 2602.05474), section II-A and Eq. 1: GPT-4o-mini, text-embedding-3-large.
+Data: the Yelp Open Dataset, reviews and businesses; ratings of 2 and more, as in configs/lmmrec_yelp.py.
+Command: python -m jaxrec.precompute --config configs/precompute_yelp.py --data.path DIR --plan
+         python -m jaxrec.precompute --config configs/precompute_yelp.py --data.path DIR --openai.max-usd 20
+Deviations: how many reviews and items a prompt holds, and how long they may be, is not in the paper.
+"""
+
+from jaxrec.data.config import DataConfig, FilterConfig
+from jaxrec.precompute.config import PrecomputeConfig
+from jaxrec.precompute.openai_settings import OpenAISettings
+
+
+def get_config() -> PrecomputeConfig:
+    return PrecomputeConfig(
+        data=DataConfig(
+            name="yelp",
+            reviews=True,
+            filter=FilterConfig(min_rating=2.0),
+            split="ratio",
+            ratio=(3.0, 1.0, 1.0),
+            order="random",
+        ),
+        backend="openai",
+        openai=OpenAISettings(model="gpt-4o-mini", embedding_model="text-embedding-3-large"),
+        launch_config="configs/lmmrec_yelp.py",
+    )
