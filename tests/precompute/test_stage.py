@@ -308,7 +308,8 @@ def run(tmp_path, capsys, monkeypatch):
     def call(*flags, name="sample"):
         status = None
         with contextlib.suppress(SystemExit):
-            status = main(["--config", f"configs/precompute_{name}.py", "--out", str(tmp_path), *flags])
+            steps = () if "--steps" in flags else ("--steps", "motivations", "embeddings")
+            status = main(["--config", f"configs/precompute_{name}.py", "--out", str(tmp_path), *steps, *flags])
         return status, *capsys.readouterr()
 
     return call
