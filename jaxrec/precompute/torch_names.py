@@ -36,7 +36,7 @@ def read_flax_params(path: Path, expected: Any, what: str) -> Any:
         needed = [wanted.shape[order.index(axis)] for axis in range(len(order))]
         if list(held[name].shape) != needed:
             raise UserError(f"{path}: tensor {name} has shape {list(held[name].shape)}; {needed} is needed")
-        values = np.ascontiguousarray(held[name].transpose(order), dtype=np.float32)
+        values = np.array(held[name].transpose(order), np.float32, order="C")
         if not np.isfinite(values).all():
             raise UserError(f"{path}: tensor {name} holds numbers that are not finite; whole weights are needed")
         return values
