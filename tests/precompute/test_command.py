@@ -1,0 +1,107 @@
+"""The command of the stage: what it prints, plans and refuses."""
+
+import contextlib
+import pathlib
+
+import pytest
+
+from jaxrec.errors import UserError
+from jaxrec.precompute.__main__ import main
+from jaxrec.precompute.registry import STEPS, load_step, steps_in_order
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def run(tmp_path, capsys, monkeypatch):
+    """Run the command on the shipped config of the sample: exit, stdout, stderr."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("JAXREC_DATA", raising=False)
+
+    def call(*flags, name="sample"):
+        status = None
+        with contextlib.suppress(SystemExit):
+            steps = () if "--steps" in flags else ("--steps", "motivations", "embeddings")
+            status = main(["--config", f"configs/precompute_{name}.py", "--out", str(tmp_path), *steps, *flags])
+        return status, *capsys.readouterr()
+
+    return call
+
+
+def test_the_command_makes_what_exists_and_says_where(run, tmp_path):
+    limits = ("--motivations.item-limit", "40", "--motivations.user-limit", "30")
+    status, out, log = run(*limits)
+    assert status == 0
+    folders = sorted(path.name for path in (tmp_path / "sample").iterdir())
+    assert [name.rpartition("-")[0] for name in folders] == ["embeddings", "motivations"]
+    assert all(str(tmp_path / "sample" / name) in out for name in folders)
+    assert f"jaxrec.launch --config configs/lmmrec_steam.py --text.path {tmp_path}/sample/embeddings-" in out
+    assert "30 of 1,000 users, 97.0 % missing" in out
+    assert "item motivations: 40 of 40 done, 0 failed, 0 missing" in log
+    status, out, log = run(*limits)
+    assert out.count("made before by") == 2
+
+
+def test_the_plan_asks_nothing_and_needs_no_key(run, tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    status, out, _ = run(
+        "--plan", "--backend", "openai", "--motivations.item-limit", "20", "--motivations.user-limit", "9"
+    )
+    assert status == 0
+    assert not (tmp_path / "sample").exists()
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if line.startswith("│")]
+    assert [row[:3] for row in rows] == [["motivations", "29", "0"], ["embeddings", "29", "0"], ["all", "58", "0"]]
+    assert 0 < float(rows[2][5]) < 1
+    with pytest.raises(UserError, match="OPENAI_API_KEY"):
+        run("--backend", "openai", "--motivations.item-limit", "2")
+
+
+def test_data_flags_that_differ_are_in_the_command_of_the_run(run):
+    limits = ("--motivations.item-limit", "5", "--motivations.user-limit", "5")
+    _, out, _ = run("--data.split", "leave_one_out", "--data.no-reviews", *limits)
+    assert "--config configs/lmmrec_steam.py --data.split leave_one_out --text.path" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--steps", "motivation"], "steps: found motivation, allowed: motivations"),
+        (["--backend", "oracle"], "--backend: found 'oracle', allowed: one of openai"),
+        (["--motivations.user-items", "0"], r"motivations\.user_items: found 0, allowed: 1 or more"),
+        (["--embeddings.source", "encoder"], "with --embeddings.encoder DIR"),
+        (["--embeddings.encoder", "x", "--embeddings.source", "tfidf"], r"embeddings\.source: found tfidf beside"),
+        (["--motivation.seed", "1"], "no such flag; nearest: --motivations.seed"),
+        (["--motivations.temperature", "nan"], "finite"),
+        (["--config", "x"], "given twice"),
+        (["--out"], "--out: found no value"),
+    ],
+)
+def test_mistakes_are_one_line(run, flags, message):
+    with pytest.raises(UserError, match=message) as caught:
+        run(*flags)
+    assert "\n" not in str(caught.value)
+
+
+def test_help_and_missing_configs(run, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert "configs/precompute_sample.py" in text
+    assert "configs/lmmrec_steam.py" not in text
+    assert all(step in text for step in STEPS)
+    with pytest.raises(UserError, match="nearest: configs/precompute_steam"):
+        main(["--config", "configs/precompute_stea.py"])
+    with pytest.raises(UserError, match=r"returned Experiment, allowed is jaxrec\.precompute"):
+        main(["--config", "configs/lmmrec_steam.py"])
+    _, out, _ = run("--help")
+    assert "--motivations.item-reviews" in out
+    assert "--openai.max-usd" in out
+
+
+def test_steps_know_each_other():
+    for name in STEPS:
+        step = load_step(name)
+        assert step.name == name
+        assert all(list(STEPS).index(need) < list(STEPS).index(name) for need in step.needs)
+    assert [step.name for step in steps_in_order(["embeddings"])] == ["motivations", "embeddings"]
