@@ -4,8 +4,9 @@ Paper: none; the sample's planted motivations stand in both its interactions and
 texts that are dealt to other items must not.
 Command: python -m jaxrec.study configs/studies/lmmrec_sample.py
 Hardware: two CPU cores.
-Wall time: not measured yet.
-Result: not measured yet.
+Wall time: about 25 min for 27 runs, with other work on the same cores; a run of LMMRec takes a minute.
+Result: docs/results/lmmrec_sample.md. LMMRec beats each of the three bases (test ndcg@10 +7.2 %, +3.8 % and +7.1 % over
+LightGCN, WeightedGCL and PolyCF; Holm p 0.005, 0.046 and 0.0001) and loses the lead with the texts of other items.
 """
 
 import dataclasses
