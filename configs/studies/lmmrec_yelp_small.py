@@ -5,8 +5,9 @@ Data: Yelp 2019 sequences, users and items with at least 7 interactions: 11,234 
 interactions; 3:1:1 at random for each user. Text: titles and categories of the businesses.
 Command: python -m jaxrec.study configs/studies/lmmrec_yelp_small.py --data yelp_s3rec=DIR --text.encoder DIR
 Hardware: two CPU cores.
-Wall time: not measured yet.
-Result: not measured yet.
+Wall time: 1 h 35 min for 18 runs, two at a time, with other work on the same cores: a base 2 to 8 min, LMMRec 7 to 21.
+Result: docs/results/lmmrec_yelp_small.md. LMMRec beats LightGCN in all four metrics (+5.3 % to +7.3 %, Holm p below
+0.001) and PolyCF in recall@10 (+3.3 %, p 0.03); over WeightedGCL its lead of 1 to 2 % is within the noise.
 Without --text.encoder the texts become TF-IDF vectors.
 """
 
