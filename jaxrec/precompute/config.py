@@ -14,7 +14,11 @@ from jaxrec.data.filters import check_filter
 from jaxrec.data.noise import check_noise
 from jaxrec.data.splits import check_split
 from jaxrec.errors import UserError
+from jaxrec.precompute.features.config import FeaturesConfig
 from jaxrec.precompute.openai_settings import OpenAISettings
+from jaxrec.precompute.profiles.config import ProfilesConfig
+from jaxrec.precompute.sentiment.config import SentimentConfig
+from jaxrec.precompute.simulated_user.config import SimulatedUserConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +73,10 @@ class PrecomputeConfig:
     """Whose kept answers `replay` takes; None: openai.model."""
     motivations: MotivationsConfig = MotivationsConfig()
     embeddings: EmbeddingsConfig = EmbeddingsConfig()
+    sentiment: SentimentConfig = SentimentConfig()
+    profiles: ProfilesConfig = ProfilesConfig()
+    simulated_user: SimulatedUserConfig = SimulatedUserConfig()
+    features: FeaturesConfig = FeaturesConfig()
     out: str = "precomputed"
     """Folder of the outputs: OUT/NAME/STEP-HASH."""
     answers: str | None = None
@@ -91,7 +99,8 @@ class PrecomputeConfig:
         for name in self.steps:
             _require(name in STEPS, "steps", name, ", ".join(STEPS))
         _require(len(self.steps) > 0, "steps", "none", ", ".join(STEPS))
-        self.openai.validate()
+        for part in (self.openai, self.sentiment, self.simulated_user, self.features):
+            part.validate()
         motivations, embeddings = self.motivations, self.embeddings
         for name in ("item_chars", "user_items", "review_chars"):
             _require(getattr(motivations, name) >= 1, f"motivations.{name}", getattr(motivations, name), "1 or more")

@@ -15,6 +15,10 @@ from jaxrec.precompute.step import Step
 STEPS = {
     "motivations": "jaxrec.precompute.motivations",
     "embeddings": "jaxrec.precompute.embeddings",
+    "sentiment": "jaxrec.precompute.sentiment.step",
+    "profiles": "jaxrec.precompute.profiles.step",
+    "simulated_user": "jaxrec.precompute.simulated_user.step",
+    "features": "jaxrec.precompute.features.step",
 }
 
 

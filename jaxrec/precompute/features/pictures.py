@@ -137,4 +137,4 @@ def read_picture(path: Path, preparation: Preparation) -> np.ndarray:
     side = preparation.side
     left, top = (scaled[0] - side) // 2, (scaled[1] - side) // 2
     pixels = np.asarray(image, np.float32)[top : top + side, left : left + side] / 255.0
-    return ((pixels - np.float32(preparation.mean)) / np.float32(preparation.std)).astype(np.float32)
+    return (pixels - np.array(preparation.mean, np.float32)) / np.array(preparation.std, np.float32)

@@ -113,7 +113,7 @@ def _run(job: Job, folder: Path) -> Made:
 def _make(job: Job, kind: str, source: str, clip: Clip | None) -> Features:
     config, dataset = job.config.features, job.dataset
     if source == "given":
-        given = read_text_files(config.image_vectors if kind == "image" else config.text_vectors)
+        given = read_text_files(str(config.image_vectors if kind == "image" else config.text_vectors))
         vectors, mask = given.item.align(dataset.items, "items")
         return Features(vectors, mask, str(given.manifest.get("model", given.path.name)))
     if source == "sample":

@@ -24,12 +24,12 @@ def make_profiles(job: Job) -> Profiles:
     """All fields: demographics, income (Eq. 2), behaviour (Eq. 3). Raises: UserError from the files that it reads."""
     config, dataset = job.config.profiles, job.dataset
     columns = read_demographics(config.demographics, job.config.data, dataset)
-    if config.income_table is not None:
-        said = join(columns, dataset.num_users)
-        income = income_field(read_income_table(config.income_table), said)
+    name = config.table_for(columns[0][0].source if columns else "none")
+    if name is not None:
+        income = income_field(read_income_table(name), join(columns, dataset.num_users))
         if income is None:
             raise UserError(
-                "profiles.income_table: found one, but no demographics with an occupation; "
+                f"profiles.income_table: found {name}, but no demographics with an occupation; "
                 "allowed: --profiles.demographics FILE, or --profiles.income-table None"
             )
         columns.append(income)
@@ -39,11 +39,13 @@ def make_profiles(job: Job) -> Profiles:
 
 def _identity(job: Job) -> Any:
     config = job.config.profiles
-    given = read_demographics(config.demographics, job.config.data, job.dataset) if config.demographics else []
-    table = None if config.income_table is None else read_income_table(config.income_table).sha256
-    # Of a file of the user's own; users.dat beside the interactions is part of the data set's hash.
-    said = [[field.name, field.categories, codes.tolist()] for field, codes in given]
-    return {"version": _VERSION, "demographics": said, "income_table": table}
+    columns = read_demographics(config.demographics, job.config.data, job.dataset)
+    name = config.table_for(columns[0][0].source if columns else "none")
+    return {
+        "version": _VERSION,
+        "demographics": [[field.name, field.categories, codes.tolist()] for field, codes in columns],
+        "income_table": None if name is None else read_income_table(name).sha256,
+    }
 
 
 def _run(job: Job, folder: Path) -> Made:

@@ -33,3 +33,10 @@ class SentimentConfig:
                 f"sentiment.source: found {self.source}, allowed with --sentiment.{needs[self.source][0]} PATH"
             )
         return self.source
+
+    def validate(self) -> None:
+        """Raises: UserError naming the field, its value and what is allowed."""
+        self.chosen()
+        lowest, highest = self.rating_scale
+        if not lowest < highest:
+            raise UserError(f"sentiment.rating_scale: found {lowest:g} {highest:g}, allowed: the lower one first")

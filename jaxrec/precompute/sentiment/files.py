@@ -39,11 +39,13 @@ def read_labels(folder: str | Path, dataset: Dataset) -> dict[str, PartLabels]:
     path = Path(folder).expanduser() / FILE
     manifest = path.with_name("manifest.json")
     try:
-        made_of = json.loads(manifest.read_text(encoding="utf-8")).get("dataset_sha256")
+        held = json.loads(manifest.read_text(encoding="utf-8"))
+        # The data set without and with its review texts: the rows are the same.
+        made_of = [held.get("dataset_sha256"), held.get("read_sha256")]
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{manifest}: cannot be read as a JSON object ({str(error).splitlines()[0]})") from error
-    if made_of != dataset.sha256:
-        raise UserError(f"{manifest}: dataset_sha256 {made_of}, but data set {dataset.name} has {dataset.sha256}")
+    if dataset.sha256 not in made_of:
+        raise UserError(f"{manifest}: dataset_sha256 {made_of[0]}, but data set {dataset.name} has {dataset.sha256}")
     held = read_safetensors(path)
     labels = {}
     for name in PARTS:

@@ -42,7 +42,9 @@ _DIMINISHERS = (
     "almost", "barely", "hardly", "kinda", "less", "little", "marginally", "occasionally", "partly", "scarcely",
     "slightly", "somewhat", "sorta",
 )  # fmt: skip
-_DEGREES = dict.fromkeys(_INTENSIFIERS, DEGREE) | dict.fromkeys(_DIMINISHERS, -DEGREE)
+_DEGREES: dict[str, float] = {}
+_DEGREES.update(dict.fromkeys(_INTENSIFIERS, DEGREE))
+_DEGREES.update(dict.fromkeys(_DIMINISHERS, -DEGREE))
 _NEGATIONS = frozenset(
     (
         "aint", "cannot", "cant", "dont", "hadnt", "hasnt", "havent", "isnt", "neither", "never", "none", "nope",

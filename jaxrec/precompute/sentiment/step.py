@@ -68,7 +68,13 @@ def _run(job: Job, folder: Path) -> Made:
     return Made(
         model=name,
         rows={"interaction": {"rows": total, "present": sum(known.values())}},
-        extra={"source": source, "sentiments": SENTIMENTS, "histograms": report, **extra},
+        extra={
+            "source": source,
+            "read_sha256": dataset.sha256,
+            "sentiments": SENTIMENTS,
+            "histograms": report,
+            **extra,
+        },
     )
 
 
