@@ -11,6 +11,7 @@ from jaxrec.llm.cache import causal_mask, empty_cache
 from jaxrec.llm.config import read_config
 from jaxrec.llm.decoder import forward, init_params
 from jaxrec.llm.weights import read_params
+from tests.llm.flax_llama import flax_llama_logits
 from tests.llm.tiny_llama import CONFIG, logits_by_hand, tensors, write_folder
 
 IDS = np.random.default_rng(1).integers(0, CONFIG["vocab_size"], 40)
@@ -36,26 +37,9 @@ def logits_of(model, ids):
 
 def test_logits_are_those_of_transformers_flax_llama(tmp_path):
     pytest.importorskip("transformers")
-    from transformers import LlamaConfig
-    from transformers.models.llama.modeling_flax_llama import FlaxLlamaForCausalLMModule
-
     shape = CONFIG | {"num_key_value_heads": 4, "rope_theta": 10000.0}
-    config, params = load(tmp_path, shape)
-    ids = jnp.asarray(IDS, jnp.int32)[None]
-    module = FlaxLlamaForCausalLMModule(LlamaConfig(**shape))
-    held = tensors(shape)
-
-    def filled(path, wanted):
-        parts = [key.key for key in path]
-        name = ".".join(["weight" if part in ("kernel", "embedding") else part for part in parts])
-        return (held[name].T if parts[-1] == "kernel" else held[name]).reshape(wanted.shape)
-
-    with jax.numpy_rank_promotion("allow"):
-        arguments = (ids, jnp.ones_like(ids), jnp.arange(len(IDS))[None])
-        wanted = jax.eval_shape(module.init, jax.random.key(0), *arguments)["params"]
-        theirs = jax.tree_util.tree_map_with_path(filled, wanted)
-        expected = module.apply({"params": theirs}, *arguments).logits[0]
-    np.testing.assert_allclose(logits_of((config, params), IDS), expected, atol=1e-4)
+    expected = flax_llama_logits(shape, tensors(shape), IDS)
+    np.testing.assert_allclose(logits_of(load(tmp_path, shape), IDS), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
