@@ -37,6 +37,10 @@ class Answering:
             return RulesBackend(self._rules)
         if config.backend == "replay":
             return ReplayBackend(config.replay_model or config.openai.model)
+        if config.backend == "local":
+            from jaxrec.precompute.local_backend import LocalBackend
+
+            return LocalBackend(config.local)
         from jaxrec.precompute.openai_backend import OpenAIBackend
 
         return self._keep(OpenAIBackend(config.openai, self._cache_file(), config.name or "precompute"))

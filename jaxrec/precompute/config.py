@@ -15,6 +15,7 @@ from jaxrec.data.noise import check_noise
 from jaxrec.data.splits import check_split
 from jaxrec.errors import UserError
 from jaxrec.precompute.features.config import FeaturesConfig
+from jaxrec.precompute.local_settings import LocalSettings
 from jaxrec.precompute.openai_settings import OpenAISettings
 from jaxrec.precompute.profiles.config import ProfilesConfig
 from jaxrec.precompute.sentiment.config import SentimentConfig
@@ -65,10 +66,12 @@ class PrecomputeConfig:
     """Interactions; the same settings as those of the run that will read the output."""
     steps: tuple[str, ...] = ("motivations", "embeddings")
     """What to make; steps that these need are made first."""
-    backend: Literal["openai", "rules", "replay"] = "openai"
-    """Who answers: a hosted model, functions without a model, or the kept answers alone."""
+    backend: Literal["openai", "local", "rules", "replay"] = "openai"
+    """Who answers: a hosted model, one on this machine, functions without a model, or the kept answers alone."""
     openai: OpenAISettings = OpenAISettings()
     """The hosted models, or any server that speaks their protocol."""
+    local: LocalSettings = LocalSettings()
+    """The model on this machine."""
     replay_model: str | None = None
     """Whose kept answers `replay` takes; None: openai.model."""
     motivations: MotivationsConfig = MotivationsConfig()
@@ -99,8 +102,10 @@ class PrecomputeConfig:
         for name in self.steps:
             _require(name in STEPS, "steps", name, ", ".join(STEPS))
         _require(len(self.steps) > 0, "steps", "none", ", ".join(STEPS))
-        for part in (self.openai, self.sentiment, self.simulated_user, self.features):
+        for part in (self.openai, self.local, self.sentiment, self.simulated_user, self.features):
             part.validate()
+        if self.backend == "local" and self.local.checkpoint is None:
+            raise UserError("backend: found local, allowed with --local.checkpoint DIR|FILE")
         motivations, embeddings = self.motivations, self.embeddings
         for name in ("item_chars", "user_items", "review_chars"):
             _require(getattr(motivations, name) >= 1, f"motivations.{name}", getattr(motivations, name), "1 or more")

@@ -1,0 +1,161 @@
+"""Requests answered by a language model on this machine's own devices, out of a folder or a GGUF file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxrec.errors import UserError
+from jaxrec.llm.chat import chat_prompt
+from jaxrec.llm.checkpoint import read_checkpoint
+from jaxrec.llm.config import DecoderConfig, read_config
+from jaxrec.llm.decoder import unstack
+from jaxrec.llm.generate import Answer, Generator, Prompt
+from jaxrec.llm.gguf_tokenizer import gguf_tokenizer
+from jaxrec.llm.gguf_weights import GGUFFile, gguf_config
+from jaxrec.llm.grammar import Grammar
+from jaxrec.llm.sharding import place
+from jaxrec.llm.tokenizer import Tokenizer, read_tokenizer
+from jaxrec.precompute.local_settings import LocalSettings
+from jaxrec.precompute.requests import Failure, Plan, Reply, Request
+
+_BATCHES_AT_ONCE = 8
+"""So many batches are sorted into shapes together; each has its masks in memory."""
+_FILES = ("*.safetensors", "*.json", "*.jinja")
+
+
+class _Reader(NamedTuple):
+    """What prompts are made with, without the weights."""
+
+    config: DecoderConfig
+    tokenizer: Tokenizer
+
+
+class LocalBackend:
+    """A local chat model; its weights are read when it is first asked.
+
+    Answers to requests with a schema always parse, and end within max_tokens unless the least answer needs more.
+    model: the checkpoint's name, a digest of its content, and the dtype. Raises: UserError without a checkpoint.
+    """
+
+    name = "local"
+    cacheable = True
+
+    def __init__(self, settings: LocalSettings) -> None:
+        settings.validate()
+        if settings.checkpoint is None:
+            raise UserError("local.checkpoint: not given; allowed: a folder with safetensors, or a .gguf file")
+        self._settings = settings
+        self._path = Path(settings.checkpoint).expanduser()
+
+    @cached_property
+    def model(self) -> str:
+        """See the class."""
+        name = self._path.resolve().name
+        return f"{name}@{_digest(self._path)} {self._settings.dtype}"
+
+    def ask(self, requests: Sequence[Request], on_result: Callable[[Reply | Failure], None]) -> None:
+        """See Backend. Raises: UserError for a checkpoint that cannot be read."""
+        prompts: list[tuple[Request, list[int]]] = []
+        for request in requests:
+            tokens = self._tokens(request)
+            room = self._reader.config.max_positions - len(tokens)
+            if room >= 1:
+                prompts.append((request, tokens))
+                continue
+            reason = f"the prompt has {len(tokens)} tokens, the model takes {self._reader.config.max_positions}"
+            on_result(Failure(request.key, reason, "missing"))
+        # Prompts of one length together: fewer shapes are compiled, and less of a batch is padding.
+        prompts.sort(key=lambda prompt: len(prompt[1]))
+        at_once = _BATCHES_AT_ONCE * self._settings.batch_size
+        for start in range(0, len(prompts), at_once):
+            some = prompts[start : start + at_once]
+            for index, answer in self._generator.each([self._prompt(*one) for one in some]):
+                on_result(self._reply(*some[index], answer))
+
+    def plan(self, requests: Sequence[Request]) -> Plan:
+        """See Backend; prompts are counted by the model's own tokenizer, answers as OpenAIBackend.plan does."""
+        completions = (
+            request.max_tokens // 2 if request.expected_tokens is None else request.expected_tokens
+            for request in requests
+        )
+        return Plan(
+            requests=len(requests),
+            prompt_tokens=sum(len(self._tokens(request)) for request in requests),
+            completion_tokens=sum(completions),
+        )
+
+    def _tokens(self, request: Request) -> list[int]:
+        messages = [(message.role, message.content) for message in request.messages]
+        if request.schema is not None:
+            messages = _with_schema(messages, json.dumps(request.schema))
+        return chat_prompt(self._reader.tokenizer, messages)
+
+    def _prompt(self, request: Request, tokens: list[int]) -> Prompt:
+        max_tokens = min(request.max_tokens, self._reader.config.max_positions - len(tokens))
+        return Prompt(
+            tokens,
+            max_tokens,
+            temperature=request.temperature,
+            seed=request.seed,
+            # What is drawn depends on the question, and not on what else is asked.
+            request=int(request.hash(self.model)[:8], 16),
+            mask=None if request.schema is None else self._grammar.mask(request.schema, max_tokens),
+        )
+
+    def _reply(self, request: Request, tokens: list[int], answer: Answer) -> Reply:
+        free = request.schema is None
+        text = self._reader.tokenizer.decode(answer.tokens) if free else self._grammar.text(answer.tokens)
+        return Reply(
+            request.key,
+            text,
+            prompt_tokens=len(tokens),
+            completion_tokens=len(answer.tokens),
+            problem=None if answer.stopped else "the answer was cut at its most tokens",
+        )
+
+    @cached_property
+    def _reader(self) -> _Reader:
+        if self._path.is_file():
+            file = GGUFFile(self._path)
+            return _Reader(gguf_config(file, self._settings.dtype), gguf_tokenizer(file))
+        return _Reader(read_config(self._path / "config.json", self._settings.dtype), read_tokenizer(self._path))
+
+    @cached_property
+    def _grammar(self) -> Grammar:
+        return Grammar(self._reader.tokenizer, self._reader.config.vocab_size)
+
+    @cached_property
+    def _generator(self) -> Generator:
+        read = read_checkpoint(self._path, self._settings.dtype)
+        # One layer after the other: a step is faster than with stacked layers.
+        params = place(unstack(read.params), read.config, None)
+        return Generator(params, read.config, read.tokenizer.stop_tokens, self._settings.batch_size)
+
+
+def _with_schema(messages: list[tuple[str, str]], schema: str) -> list[tuple[str, str]]:
+    """The messages with the schema at the end of the system's first, the one that every template knows; else before."""
+    told = f"Answer with one JSON value that fits this schema: {schema}"
+    if messages and messages[0][0] == "system":
+        return [("system", f"{messages[0][1]}\n\n{told}"), *messages[1:]]
+    return [("system", told), *messages]
+
+
+def _digest(path: Path) -> str:
+    """Twelve digits of a SHA-256 of all that a checkpoint consists of. Raises: UserError where there is none."""
+    if not path.exists():
+        raise UserError(f"local.checkpoint: {path}: not found; a folder with safetensors, or a .gguf file, is needed")
+    files = [path] if path.is_file() else sorted(file for pattern in _FILES for file in path.glob(pattern))
+    whole = hashlib.sha256()
+    for file in files:
+        try:
+            with file.open("rb") as opened:
+                part = hashlib.file_digest(opened, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"{file}: cannot be read ({error.strerror or error})") from error
+        whole.update(f"{'' if file == path else file.name} {part}\n".encode())
+    return whole.hexdigest()[:12]
