@@ -28,6 +28,7 @@ WORKLOADS = {
     "sampler": "jaxrec.bench.sampler",
     "ranking": "jaxrec.bench.ranking",
     "data_prepare": "jaxrec.bench.data_prepare",
+    "prefix_scoring": "jaxrec.bench.prefix_scoring",
 }
 
 

@@ -87,7 +87,7 @@ def read_adapters(folder: Path, decoder: DecoderConfig) -> tuple[LoRAConfig, Ada
     rank, alpha = described.get("r"), described.get("lora_alpha")
     if type(rank) is not int or rank < 1:
         raise UserError(f"{source}: r {rank!r}; a whole number of at least 1 is needed")
-    if type(alpha) not in (int, float):
+    if not isinstance(alpha, int | float) or isinstance(alpha, bool):
         raise UserError(f"{source}: lora_alpha {alpha!r}; a number is needed")
     held = _read_tensors(folder / WEIGHTS)
     named = {_target_of(folder / WEIGHTS, key) for key in held}
