@@ -48,8 +48,7 @@ class Grammar:
 
     def mask(self, schema: Mapping[str, Any], max_tokens: int) -> JsonMask:
         """A mask for one answer of up to max_tokens, in JSON without spaces. Raises: ValueError for a bad schema."""
-        compact = {"whitespace_flexible": False}
-        grammar = self._matcher.grammar_from_json_schema(json.dumps(schema), overrides=compact)
+        grammar = self._matcher.grammar_from_json_schema(json.dumps(schema), overrides={"whitespace_flexible": False})
         matcher = self._matcher(self.tokens, grammar)
         if matcher.is_error():
             raise ValueError(f"schema: {matcher.get_error()}")

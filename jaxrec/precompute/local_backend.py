@@ -52,11 +52,10 @@ class LocalBackend:
         self._settings = settings
         self._path = Path(settings.checkpoint).expanduser()
 
-    @cached_property
+    @property
     def model(self) -> str:
         """See the class."""
-        name = self._path.resolve().name
-        return f"{name}@{_digest(self._path)} {self._settings.dtype}"
+        return self._model
 
     def ask(self, requests: Sequence[Request], on_result: Callable[[Reply | Failure], None]) -> None:
         """See Backend. Raises: UserError for a checkpoint that cannot be read."""
@@ -117,6 +116,10 @@ class LocalBackend:
             completion_tokens=len(answer.tokens),
             problem=None if answer.stopped else "the answer was cut at its most tokens",
         )
+
+    @cached_property
+    def _model(self) -> str:
+        return f"{self._path.resolve().name}@{_digest(self._path)} {self._settings.dtype}"
 
     @cached_property
     def _reader(self) -> _Reader:
