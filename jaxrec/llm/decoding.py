@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
 from jaxrec.llm.cache import Cache, causal_mask, empty_cache
 from jaxrec.llm.config import DecoderConfig
 from jaxrec.llm.decoder import Params, forward
 from jaxrec.llm.layers import Adapters
 from jaxrec.llm.sampling import Choice, choose
-from jaxrec.llm.sharding import CACHE_SPEC
+from jaxrec.llm.sharding import constrain_cache
 
 
 class Rows(NamedTuple):
@@ -52,11 +52,7 @@ def prefill(
 ) -> tuple[jax.Array, Cache]:
     """Logits [B, V] of the first token, and a cache of num_slots. tokens: [B, P] int32, prompts at the right."""
     batch_size, width = tokens.shape
-    cache = empty_cache(config, batch_size, num_slots)
-    if mesh is not None:
-        spec = NamedSharding(mesh, CACHE_SPEC)
-        keys, values = jax.lax.with_sharding_constraint((cache.keys, cache.values), spec)
-        cache = cache._replace(keys=keys, values=values)
+    cache = constrain_cache(empty_cache(config, batch_size, num_slots), mesh)
     first = width - lengths
     positions = jnp.maximum(jnp.arange(width)[None, :] - first[:, None], 0)
     mask = causal_mask(width, num_slots) & _real(first, num_slots)

@@ -1,7 +1,9 @@
 """Log-probabilities of candidates under a shared prompt: the prompt is computed once, all candidates attend to it.
 
 All candidates of a prompt lie in one row behind its cache, as a tree (`candidate_tree`): each of its tokens attends to
-the prompt and to its own ancestors. Beside a row for each candidate this copies no cache, and reads every weight once.
+the prompt and to its own ancestors. Unlike a row for each candidate this copies no cache. Prompt and first tree go
+through the decoder together, so that every weight is read once; where there are more trees the prompt's keys and
+values are kept for them.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,14 +19,13 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxrec.errors import UserError
-from jaxrec.llm.cache import Cache
+from jaxrec.llm.cache import Cache, causal_mask, empty_cache
 from jaxrec.llm.candidate_tree import Tree, trees
 from jaxrec.llm.config import DecoderConfig
 from jaxrec.llm.decoder import Params, forward
-from jaxrec.llm.decoding import prefill
 from jaxrec.llm.generate import PROMPT_SLOTS
 from jaxrec.llm.layers import Adapters
-from jaxrec.llm.sharding import place_rows
+from jaxrec.llm.sharding import constrain_cache, place_rows
 
 NODE_SLOTS = (0, 16, 32, 64, 96, 128, 192, 256)
 """Tokens of candidates that are compiled for; longer single candidates take multiples of the last."""
@@ -48,11 +49,11 @@ class Scores(NamedTuple):
 class _Asked(NamedTuple):
     """Trees of a batch: tokens, depths [B, N] int32; visible [B, N, N] bool; at, of [B, E] int32, 0 is the prompt."""
 
-    tokens: np.ndarray
-    depths: np.ndarray
-    visible: np.ndarray
-    at: np.ndarray
-    of: np.ndarray
+    tokens: Any
+    depths: Any
+    visible: Any
+    at: Any
+    of: Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,21 +88,24 @@ class Scorer:
         return [Scores(total, total / np.array(counts)) for total, counts in zip(totals, lengths, strict=True)]
 
     def _run(self, batch: list[tuple[Sequence[int], list[Tree], np.ndarray]], width: int, nodes: int) -> None:
-        """Adds the log-probabilities to the totals of a batch; one prefill, then one pass for each further tree."""
+        """Adds the log-probabilities to the totals of a batch; one pass with the prompt, one for each further tree."""
         count = self._num_rows(len(batch))
         tokens, lengths = np.zeros((count, width), np.int32), np.ones(count, np.int32)
         for row, (prompt, _, _) in enumerate(batch):
             tokens[row, width - len(prompt) :] = prompt
             lengths[row] = len(prompt)
         tokens, lengths = place_rows((tokens, lengths), self.mesh)
-        first, cache = prefill(self.params, self.config, tokens, lengths, width + nodes, self.mesh, self.adapters)
-        for turn in range(max(len(packed) for _, packed, _ in batch)):
+        turns = max(len(packed) for _, packed, _ in batch)
+        first, cache = None, None
+        for turn in range(turns):
             given = [packed[turn] if turn < len(packed) else Tree() for _, packed, _ in batch]
             asked = place_rows(_stack(given, count, nodes), self.mesh)
-            if nodes:
-                found, cache = _after_nodes(self.params, self.config, cache, first, lengths, asked, self.adapters)
+            if cache is None:
+                found, first, cache = _with_prompt(
+                    self.params, self.config, tokens, lengths, asked, self.adapters, self.mesh, keep=turns > 1
+                )
             else:
-                found = _read(first[:, None], asked.at, asked.of)
+                found, cache = _after_prompt(self.params, self.config, cache, first, lengths, asked, self.adapters)
             for row, values in enumerate(np.asarray(found, np.float64)[: len(batch)]):
                 asked_by = given[row].asked_by
                 np.add.at(batch[row][2], asked_by, values[: len(asked_by)])
@@ -130,8 +134,40 @@ class Scorer:
             )
 
 
+@functools.partial(jax.jit, static_argnames=("config", "mesh", "keep"))
+def _with_prompt(
+    params: Params,
+    config: DecoderConfig,
+    tokens: jax.Array,
+    lengths: jax.Array,
+    asked: _Asked,
+    adapters: Adapters | None,
+    mesh: Mesh | None,
+    *,
+    keep: bool,
+) -> tuple[jax.Array, jax.Array, Cache | None]:
+    """Log-probabilities [B, E], the prompt's last logits [B, V], and where they are kept its keys and values.
+
+    tokens: [B, P] int32, prompts at the right.
+    """
+    (batch_size, width), num_nodes = tokens.shape, asked.tokens.shape[1]
+    slots = jnp.arange(width)[None, :] - (width - lengths)[:, None]
+    real = (slots >= 0)[:, None, :]
+    # Prompts attend to no node, and no one to what fills the front of a row.
+    within = causal_mask(width, width + num_nodes) & jnp.pad(real, ((0, 0), (0, 0), (0, num_nodes)))
+    mask = jnp.concatenate([within, _nodes_mask(asked, lengths, width)], axis=1)
+    positions = jnp.concatenate([jnp.maximum(slots, 0), lengths[:, None] + asked.depths], axis=1)
+    cache = constrain_cache(empty_cache(config, batch_size, width + num_nodes), mesh) if keep else None
+    wanted = jnp.broadcast_to(jnp.arange(width - 1, width + num_nodes)[None, :], (batch_size, num_nodes + 1))
+    together = jnp.concatenate([tokens, asked.tokens], axis=1)
+    logits, cache = forward(params, config, together, positions, cache, mask, adapters=adapters, logits_at=wanted)
+    if cache is not None:
+        cache = cache._replace(length=jnp.int32(width))
+    return _read(logits, asked.at, asked.of), logits[:, 0], cache
+
+
 @functools.partial(jax.jit, static_argnames="config", donate_argnames="cache")
-def _after_nodes(
+def _after_prompt(
     params: Params,
     config: DecoderConfig,
     cache: Cache,
@@ -140,12 +176,8 @@ def _after_nodes(
     asked: _Asked,
     adapters: Adapters | None,
 ) -> tuple[jax.Array, Cache]:
-    """Log-probabilities [B, E] and the cache with the prompt alone. first: the prompt's last logits, [B, V]."""
-    num_nodes, num_slots = asked.tokens.shape[1], cache.keys.shape[2]
-    width = num_slots - num_nodes
-    prompt = jnp.arange(width)[None, :] >= (width - lengths)[:, None]
-    prompt = jnp.broadcast_to(prompt[:, None, :], (prompt.shape[0], num_nodes, width))
-    mask = jnp.concatenate([prompt, jnp.asarray(asked.visible)], axis=2)
+    """Log-probabilities [B, E] of another tree, which takes the former's slots. first: the prompt's last logits."""
+    mask = _nodes_mask(asked, lengths, cache.keys.shape[2] - asked.tokens.shape[1])
     positions = lengths[:, None] + asked.depths
     logits, filled = forward(params, config, asked.tokens, positions, cache, mask, adapters=adapters)  # type: ignore
     assert filled is not None
@@ -153,7 +185,13 @@ def _after_nodes(
     return found, filled._replace(length=cache.length)
 
 
-@jax.jit
+def _nodes_mask(asked: _Asked, lengths: jax.Array, width: int) -> jax.Array:
+    """[B, N, P + N] bool: a node attends to the prompt and to its ancestors."""
+    prompt = jnp.arange(width)[None, :] >= (width - lengths)[:, None]
+    prompt = jnp.broadcast_to(prompt[:, None, :], (prompt.shape[0], asked.tokens.shape[1], width))
+    return jnp.concatenate([prompt, asked.visible], axis=2)
+
+
 def _read(logits: jax.Array, at: jax.Array, of: jax.Array) -> jax.Array:
     """Log-probabilities [B, E] of tokens `of` under the logits [B, N, V] at places `at`."""
     normalizers = jax.nn.logsumexp(logits, axis=2)

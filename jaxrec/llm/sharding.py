@@ -9,6 +9,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxrec.errors import UserError
+from jaxrec.llm.cache import Cache
 from jaxrec.llm.config import DecoderConfig
 
 # A layer is split once at its entry and summed once at its exit, in attention and MLP alike (Shoeybi et al., 2019).
@@ -43,6 +44,14 @@ def place(tree: Any, config: DecoderConfig, mesh: Mesh | None) -> Any:
         return NamedSharding(mesh, PartitionSpec())
 
     return jax.device_put(tree, jax.tree_util.tree_map_with_path(sharding, tree))
+
+
+def constrain_cache(cache: Cache, mesh: Mesh | None) -> Cache:
+    """The same cache, in a compiled function: each device holds its own rows and heads."""
+    if mesh is None:
+        return cache
+    keys, values = jax.lax.with_sharding_constraint((cache.keys, cache.values), NamedSharding(mesh, CACHE_SPEC))
+    return cache._replace(keys=keys, values=values)
 
 
 def place_rows(tree: Any, mesh: Mesh | None) -> Any:

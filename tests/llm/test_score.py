@@ -75,16 +75,25 @@ def test_layers_one_by_one_and_a_mesh_score_the_same(scorer):
     check(dataclasses.replace(scorer, params=params, mesh=mesh).score(REQUESTS[:3]), REQUESTS[:3])
 
 
-def test_single_tokens_cost_the_prefill_alone(scorer, monkeypatch):
-    monkeypatch.setattr(score, "_after_nodes", None)
+def test_single_tokens_cost_the_prompt_alone(scorer, monkeypatch):
+    fed = []
+
+    def counting(params, config, tokens, lengths, asked, *rest, **settings):
+        fed.append((tokens.shape[1], asked.tokens.shape[1]))
+        return with_prompt(params, config, tokens, lengths, asked, *rest, **settings)
+
+    with_prompt = score._with_prompt
+    monkeypatch.setattr(score, "_with_prompt", counting)
+    monkeypatch.setattr(score, "_after_prompt", None)
     check(scorer.score(REQUESTS[3:]), REQUESTS[3:])
+    assert sorted(fed) == [(32, 0), (64, 0)]
 
 
 def test_sizes_within_a_bucket_are_compiled_once(scorer):
     scorer.score([Candidates(draw(4), [draw(5), draw(2)])])
-    size = score._after_nodes._cache_size()
+    size = score._with_prompt._cache_size()
     scorer.score([Candidates(draw(9), [draw(3), draw(4), draw(3)])])
-    assert score._after_nodes._cache_size() == size
+    assert score._with_prompt._cache_size() == size
 
 
 def test_a_tree_holds_what_candidates_share_once():
