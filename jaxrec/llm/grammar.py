@@ -69,16 +69,11 @@ class Grammar:
 class Pieces:
     """What each token spells, as far as masks ask.
 
-    lengths: bytes, [V] int32. quoteless: without a quotation mark, [V] bool. escapes: spells a character by its number
-    after a backslash within it, [V] bool. u_first, slash_last: begins with u, ends with a backslash that escapes,
-    [V] bool. spelled: ids of single bytes.
+    lengths: bytes, [V] int32. quoteless: without a quotation mark, [V] bool. spelled: ids of single bytes.
     """
 
     lengths: np.ndarray
     quoteless: np.ndarray
-    escapes: np.ndarray
-    u_first: np.ndarray
-    slash_last: np.ndarray
     spelled: dict[bytes, list[int]]
 
 
@@ -90,9 +85,6 @@ def _read_pieces(spellings: list[bytes]) -> Pieces:
     return Pieces(
         lengths=np.array([len(one) for one in spellings], np.int32),
         quoteless=np.array([b'"' not in one for one in spellings]),
-        escapes=np.array([b"\\u" in one for one in spellings]),
-        u_first=np.array([one.startswith(b"u") for one in spellings]),
-        slash_last=np.array([one.endswith(b"\\") and not one.endswith(b"\\\\") for one in spellings]),
         spelled=spelled,
     )
 
@@ -108,7 +100,6 @@ class JsonMask:
         self._left, self._rise, self._reserve = max_tokens, rise, reserve
         self._ending = False
         self._share: int | None = None
-        self._slash = False
 
     @property
     def finished(self) -> bool:
@@ -117,7 +108,7 @@ class JsonMask:
 
     def allowed(self) -> np.ndarray:
         """See TokenMask. [V] bool."""
-        may = self._may(self._matcher, self._slash)
+        may = self._may(self._matcher)
         return self._near_the_end(may) if self._left <= self._reserve else may
 
     def take(self, token: int) -> None:
@@ -125,18 +116,10 @@ class JsonMask:
         if not self._matcher.consume_token(token):
             raise ValueError(f"token {token}: {self._matcher.get_error() or 'not allowed here'}")
         self._left -= 1
-        self._slash = bool(self._grammar.pieces.slash_last[token]) and not self._slash
 
-    def _may(self, matcher: Any, slash: bool) -> np.ndarray:
-        """What the schema allows, but no character by its number: half a surrogate pair is no text."""
-        pieces = self._grammar.pieces
+    def _may(self, matcher: Any) -> np.ndarray:
         bits = np.frombuffer(matcher.compute_bitmask(), np.uint8)
-        may = np.unpackbits(bits, count=self._grammar.num_logits, bitorder="little").astype(bool)
-        plain = may & ~pieces.escapes
-        if slash:
-            plain &= ~pieces.u_first
-        # An enum may hold a control character, which has no other spelling.
-        return plain if plain.any() else may
+        return np.unpackbits(bits, count=self._grammar.num_logits, bitorder="little").astype(bool)
 
     def _near_the_end(self, may: np.ndarray) -> np.ndarray:
         path, texts = self._way_out(may)
@@ -163,19 +146,18 @@ class JsonMask:
 
     def _way_out(self, may: np.ndarray) -> tuple[list[int] | None, int]:
         """A short way to the end: its tokens, None where there is none in time, and how many new texts it opens."""
-        matcher, slash = self._matcher.deep_copy(), self._slash
+        matcher = self._matcher.deep_copy()
         path: list[int] = []
         texts, within = 0, self._within_text(may)
         while not matcher.is_stopped():
             if path:
-                may = self._may(matcher, slash)
+                may = self._may(matcher)
                 now = self._within_text(may)
                 texts += now and not within
                 within = now
             token = self._closer(may, within)
             if not matcher.consume_token(token) or len(path) > self._left:
                 return None, 0
-            slash = bool(self._grammar.pieces.slash_last[token]) and not slash
             path.append(token)
         return (path, texts) if path and len(path) <= self._left else (None, 0)
 

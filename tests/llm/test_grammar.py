@@ -125,6 +125,17 @@ def test_different_schemas_in_one_batch(tiny, grammar):
             parse_answer(grammar.text(answer.tokens), schema)
 
 
+def test_no_answer_spells_half_a_surrogate_pair(grammar):
+    """It would parse, and could not be written to any file."""
+    quote, backslash, letter, high = (grammar.tokens.tokenize_str(one)[0] for one in ('"', "\\", "u", "d"))
+    mask = grammar.mask({"type": "string"}, 1000)
+    mask.take(quote)
+    mask.take(backslash)
+    if mask.allowed()[letter]:
+        mask.take(letter)
+        assert not mask.allowed()[high]
+
+
 def test_a_token_that_is_not_allowed_is_refused(grammar):
     mask = grammar.mask(NESTED, 100)
     with pytest.raises(ValueError, match="token"):

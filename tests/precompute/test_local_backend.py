@@ -111,7 +111,9 @@ def test_a_real_model_writes_motivations():
     if not files:
         pytest.skip("JAXREC_MODELS names no folder with smollm2/*.gguf")
     dataset = load_dataset(DataConfig(name="steam", reviews=True), lambda line: None)
-    asked = item_requests(dataset, MotivationsConfig(item_limit=1, item_reviews=2))
+    (asked,) = item_requests(dataset, MotivationsConfig(item_limit=1, item_reviews=2))
+    # Few tokens, so that the answer has to be led to its end.
+    asked = [dataclasses.replace(asked, max_tokens=320)]
     answers = Runner(LocalBackend(LocalSettings(str(files[0])))).ask(asked)
     (answer,) = answers.values()
     assert isinstance(answer, Answer)
