@@ -33,6 +33,7 @@ def draw_curves(systems: Sequence[System], metrics: Sequence[str], path: pathlib
                     label = system.name if number == 0 else None
                     axes.plot(*zip(*logged, strict=True), linewidth=1.5, label=label, **look)
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel(f"{metric} (validation part)")
         quiet(axes)
     try:
