@@ -18,6 +18,6 @@ def right_singular_vectors(graph: Graph, count: int) -> np.ndarray:
 
     values, items, indptr = (np.asarray(array) for array in (graph.user_values, graph.user_items, graph.user_indptr))
     matrix = csr_matrix((values.astype(np.float64), items, indptr), shape=(graph.num_users, graph.num_items))
-    start = np.random.default_rng(0).uniform(0.5, 1.5, min(matrix.shape))
+    start = np.random.default_rng(0).uniform(0.5, 1.5, min(graph.num_users, graph.num_items))
     _, singular_values, vectors = svds(matrix, k=count, v0=start)
-    return vectors[np.argsort(-singular_values)].T.astype(np.float32)
+    return np.asarray(vectors)[np.argsort(-np.asarray(singular_values))].T.astype(np.float32)
