@@ -5,7 +5,7 @@ Data, text, settings: those of configs/studies/lmmrec_yelp_small.py, whose runs 
 Command: python -m jaxrec.study configs/studies/lmmrec_noise_yelp_small.py --data yelp_s3rec=DIR --text.encoder DIR
 Hardware: two CPU cores.
 Wall time: a run as in the study it is taken from.
-Result: docs/results/lmmrec_noise_yelp_small.md. LMMRec's lead in ndcg@10 is 5 %, 3 % and 8 % at 0, 10 and 30 % (seed 0).
+Result: docs/results/lmmrec_noise_yelp_small.md. LMMRec leads in ndcg@10 by 5, 3 and 8 % at 0, 10 and 30 % (seed 0).
 """
 
 import dataclasses
