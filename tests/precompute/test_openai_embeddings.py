@@ -36,7 +36,8 @@ def test_rows_are_those_of_their_texts_and_a_second_run_asks_nothing(start, sett
     assert embedded.values[:, 0].tolist() == [*range(1, 301), 0, 0, 1]
     assert embedded.present.tolist() == [*[True] * 300, False, False, True]
     assert embedded.failures == {}
-    assert [len(body["input"]) for _, _, body in server.received] == [128, 128, 44]
+    # Batches are under way at the same time: which arrives first is open.
+    assert sorted(len(body["input"]) for _, _, body in server.received) == [44, 128, 128]
     assert server.received[0][2]["dimensions"] == 5
     assert (progress.total, progress.done, progress.cached) == (301, 301, 0)
     assert progress.cost_usd == pytest.approx(server.charged_usd)
