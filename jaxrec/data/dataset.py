@@ -19,6 +19,9 @@ class Dataset:
     after, rows skipped, the leakage report. item_text: one string an item, "" where there is none, or None where
     the source has no text at all. reviews: the review texts that the parts' `reviews` columns refer to, of all parts:
     whoever makes features of them reads those of train only (jaxrec.data.reviews.training_reviews).
+    auxiliary: events of the other behaviours (data.behaviors), of all times, over the same id maps, behavior_names
+    shallow first; None where there is one behaviour. Whoever reads them leaves out what came after a target.
+    item_fields: categorical field of items -> raw values [I] str, "" where unknown.
     """
 
     name: str
@@ -30,6 +33,8 @@ class Dataset:
     provenance: dict[str, Any]
     item_text: tuple[str, ...] | None = None
     reviews: PackedText | None = None
+    auxiliary: Interactions | None = None
+    item_fields: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def users(self) -> IdMap:

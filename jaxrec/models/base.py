@@ -21,6 +21,10 @@ class Context:
     graph: jaxrec.nn.graph.Graph of the training part, or None. user_text, item_text: [U, T], [I, T] float32 or
     None; the masks [U], [I] bool say which rows are real. item_counts: [I] int32 training interactions.
     item_singular_vectors: [I, d] float32, the graph's first right singular vectors, or None.
+    histories: what each user did before the target of the part that is ranked, one [U, L] int32 a behaviour, the
+    target behaviour last; item id + 1, the latest at the right, 0 to its left. None for models that read none.
+    item_features: modality -> [I, W] float32, frozen; item_feature_masks: the same names -> [I] bool, True = real.
+    item_fields: categorical field, such as brand -> [I] int32, 0 where unknown.
     mesh is static: the devices that propagation may use by itself (jaxrec.nn.propagation), None on one device.
     """
 
@@ -31,6 +35,10 @@ class Context:
     item_text_mask: jax.Array | None = None
     item_counts: jax.Array | None = None
     item_singular_vectors: jax.Array | None = None
+    histories: tuple[jax.Array, ...] | None = None
+    item_features: dict[str, jax.Array] | None = None
+    item_feature_masks: dict[str, jax.Array] | None = None
+    item_fields: dict[str, jax.Array] | None = None
     mesh: jax.sharding.Mesh | None = flax.struct.field(pytree_node=False, default=None)
 
 
