@@ -75,15 +75,29 @@ def dataset_sha256(config: DataConfig) -> str:
     return _sha256(content_digest(path), config)
 
 
-def sha256_without_noise(dataset: Dataset) -> str:
-    """The sha256 of the dataset that the same settings give without noise; its own where none was added."""
+def sha256s_of_split(dataset: Dataset) -> frozenset[str]:
+    """Its own sha256, and those of the datasets that hold the same interactions in the same parts but for what only
+    adds to them: noise in training, and review texts. All without what this one has; with it, they are not known."""
     made = dataset.provenance
-    if not made.get("noise", {}).get("interactions"):
-        return dataset.sha256
-    source = made["source"]
-    content = {"sample": source["version"]} if source["kind"] == "sample" else source["sha256"]
-    clean = {field.name: field.default for field in dataclasses.fields(DataConfig) if field.name in _NOISE}
-    return digest({"content": content, "recipe": made["recipe"] | clean})
+    if "recipe" not in made or "source" not in made:
+        return frozenset((dataset.sha256,))
+    given = made["recipe"]
+    columns = {name: column for name, column in given["columns"].items() if name != "review"}
+    unread = {name: value for name, value in given.items() if name != "reviews"} | {"columns": columns}
+    recipes = [given, unread]
+    if made.get("noise", {}).get("interactions"):
+        recipes += [settings | _noiseless() for settings in recipes]
+    content = _content(made["source"])
+    return frozenset((dataset.sha256, *(digest({"content": content, "recipe": one}) for one in recipes)))
+
+
+def _content(source: dict[str, Any]) -> Any:
+    """What the sha256 of a dataset says about where it came from."""
+    return {"sample": source["version"]} if source["kind"] == "sample" else source["sha256"]
+
+
+def _noiseless() -> dict[str, Any]:
+    return {field.name: field.default for field in dataclasses.fields(DataConfig) if field.name in _NOISE}
 
 
 def recipe(config: DataConfig) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 from jaxrec.data.dataset import Dataset
-from jaxrec.data.prepared import sha256_without_noise
+from jaxrec.data.prepared import sha256s_of_split
 from jaxrec.data.text_config import TextConfig
 from jaxrec.data.text_features import TextFeatures, truncated, users_from_items
 from jaxrec.data.text_files import GivenText, read_text_files
@@ -96,8 +96,9 @@ def _align_given(given: GivenText, dataset: Dataset, config: TextConfig) -> Text
     truncate_dim = config.truncate_dim
     built_on = given.manifest.get("dataset_sha256")
     kind = "user texts" if given.user is not None else "reviews" if given.manifest.get("reviews") else None
-    # Noise is added to training alone: texts of the same split without it know nothing of test either.
-    if kind is not None and built_on not in (None, dataset.sha256, sha256_without_noise(dataset)):
+    # Noise is added to training alone, and reviews move no row: texts of the same split without either know nothing of
+    # test.
+    if kind is not None and built_on is not None and built_on not in sha256s_of_split(dataset):
         raise UserError(
             f"{given.path}: its {kind} are of another data set or split (dataset_sha256 {str(built_on)[:12]}), "
             f"so they may tell of test items; this one is {dataset.sha256[:12]}"

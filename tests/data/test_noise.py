@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxrec.data.config import DataConfig
+from jaxrec.data.config import ColumnsConfig, DataConfig, FilterConfig
 from jaxrec.data.noise import add_noise, check_noise, noise_sentences
-from jaxrec.data.prepared import load_dataset, sha256_without_noise
+from jaxrec.data.prepared import dataset_sha256, load_dataset, sha256s_of_split
 from jaxrec.data.splits import split
 from jaxrec.data.stable_hash import numbers
 from jaxrec.data.text import load_text
@@ -116,7 +116,8 @@ def test_a_dataset_with_noise_is_another_dataset_and_says_so():
     assert noisy.provenance["statistics"]["unseen_items"] == noisy.num_unseen_items
     assert noisy.provenance["leakage"]["shared_pairs"] == {"train_valid": 0, "train_test": 0, "valid_test": 0}
     assert pairs(noisy.test) == pairs(plain.test)
-    assert sha256_without_noise(noisy) == sha256_without_noise(plain) == plain.sha256
+    assert sha256s_of_split(plain) == {plain.sha256}
+    assert sha256s_of_split(noisy) == {plain.sha256, noisy.sha256}
     assert noise_sentences(plain.provenance) == []
     assert noise_sentences(noisy.provenance)[0].startswith(f"{number:,} training interactions that never happened")
 
@@ -133,7 +134,33 @@ def test_given_user_texts_of_the_split_serve_it_with_noise_too(tmp_path):
     )
     given_text = TextConfig(path=str(tmp_path / "text"))
     for config in (noisy, noisy):  # made, then from the cache
-        assert load_dataset(config).sha256 != made_on.sha256 == sha256_without_noise(load_dataset(config))
+        assert load_dataset(config).sha256 != made_on.sha256
+        assert sha256s_of_split(load_dataset(config)) == {made_on.sha256, load_dataset(config).sha256}
         assert load_text(given_text, load_dataset(config)) is not None
     with pytest.raises(UserError, match="its user texts are of another data set or split"):
         load_text(given_text, load_dataset(dataclasses.replace(noisy, split_seed=1)))
+
+
+@pytest.mark.parametrize("source", ["file", "sample"])
+def test_given_user_texts_of_the_split_serve_it_with_reviews_too(tmp_path, source):
+    """Whether a run reads reviews moves no interaction, so that vectors of the same split are still those."""
+    plain = DataConfig(name="shop", cache=str(tmp_path / "cache"))
+    if source == "file":
+        rows = [f'u{u},i{(u * 3 + step) % 9},"said by {u}"' for u in range(8) for step in range(5)]
+        (tmp_path / "shop.csv").write_text("\n".join(["user,item,said", *rows]) + "\n")
+        plain = dataclasses.replace(plain, path=str(tmp_path / "shop.csv"))
+    reviewed = dataclasses.replace(plain, reviews=True, columns=ColumnsConfig(review="said"))
+    made_on = load_dataset(plain)
+    users, items = made_on.num_users, made_on.num_items
+    vectors = np.ones((users + items, 2), np.float32)
+    extra = {"dataset_sha256": dataset_sha256(plain)}
+    write_text_features(tmp_path / "text", vectors[:items], model="tower", user=vectors[:users], extra=extra)
+    given_text = TextConfig(path=str(tmp_path / "text"))
+    for changes in ({}, {"noise": 0.2}):
+        config = dataclasses.replace(reviewed, **changes)
+        for _ in range(2):  # made, then from the cache
+            assert load_dataset(config).sha256 != made_on.sha256
+            assert load_text(given_text, load_dataset(config)) is not None
+    for changes in ({"split_seed": 1}, {"ratio": (8.0, 1.0, 1.0)}, {"filter": FilterConfig(item_core=1)}):
+        with pytest.raises(UserError, match="its user texts are of another data set or split"):
+            load_text(given_text, load_dataset(dataclasses.replace(reviewed, **changes)))
