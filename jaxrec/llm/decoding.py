@@ -1,7 +1,8 @@
 """The compiled parts of generation: prefill, the free loop, and single steps for constrained output.
 
-Prompts are padded at the left, so that all rows write the same slot of the cache. Shapes are what is compiled for:
-rows, slots of the prompt, slots of the answer. Lengths, limits and how to choose are arrays.
+Prompts are padded at the left, so that all rows write the same slot of the cache. What all prompts begin with may lie
+before that, computed once. Shapes are what is compiled for: rows, slots of the beginning, of the prompt, of the answer.
+Lengths, limits and how to choose are arrays.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from jaxrec.llm.sharding import constrain_cache
 class Rows(NamedTuple):
     """The rows of a batch.
 
-    lengths: tokens of the prompt, [B] int32. limits: tokens that the answer may have, [B] int32; 0 for a row that
+    lengths: tokens of the prompt, [B] int32. shared: how many of them all rows begin with and lie in the first slots
+    of the cache, the same for all, [B] int32. limits: tokens that the answer may have, [B] int32; 0 for a row that
     only fills the batch. choice: how each row chooses.
     """
 
     lengths: jax.Array
+    shared: jax.Array
     limits: jax.Array
     choice: Choice
 
@@ -45,17 +48,25 @@ def prefill(
     params: Params,
     config: DecoderConfig,
     tokens: jax.Array,
-    lengths: jax.Array,
+    rows: Rows,
     num_slots: int,
     mesh: Mesh | None = None,
     adapters: Adapters | None = None,
+    beginning: Cache | None = None,
 ) -> tuple[jax.Array, Cache]:
-    """Logits [B, V] of the first token, and a cache of num_slots. tokens: [B, P] int32, prompts at the right."""
+    """Logits [B, V] of the first token, and a cache of num_slots. tokens: [B, P] int32, prompts at the right.
+
+    beginning: the cache, of one row and no free slot, of what all prompts begin with; `tokens` are then without it.
+    """
     batch_size, width = tokens.shape
     cache = constrain_cache(empty_cache(config, batch_size, num_slots), mesh)
-    first = width - lengths
-    positions = jnp.maximum(jnp.arange(width)[None, :] - first[:, None], 0)
-    mask = causal_mask(width, num_slots) & _real(first, num_slots)
+    if beginning is not None:
+        cache = jax.tree.map(lambda slots, first: slots.at[:, :, : first.shape[2]].set(first), cache[:2], beginning[:2])
+        cache = Cache(*cache, beginning.length)
+    start = cache.length
+    first = start + width - (rows.lengths - rows.shared)
+    positions = jnp.maximum(jnp.arange(width)[None, :] + (rows.lengths - width)[:, None], 0)
+    mask = causal_mask(width, num_slots, start) & _real(rows.shared, first, num_slots)
     last = jnp.full((batch_size, 1), width - 1)
     logits, filled = forward(params, config, tokens, positions, cache, mask, adapters=adapters, logits_at=last)
     assert filled is not None
@@ -68,12 +79,12 @@ def step(
     config: DecoderConfig,
     cache: Cache,
     tokens: jax.Array,
-    lengths: jax.Array,
+    rows: Rows,
     place: jax.Array,
     adapters: Adapters | None = None,
 ) -> tuple[jax.Array, Cache]:
     """Logits [B, V] of the token after `tokens` [B], which are the answers' tokens at `place`, from 0."""
-    return _step(params, config, cache, tokens, lengths, place, adapters)
+    return _step(params, config, cache, tokens, rows, place, adapters)
 
 
 choose_next = jax.jit(choose)
@@ -106,7 +117,7 @@ def decode(
 
     def body(state: tuple) -> tuple:
         place, answers, done, cache = state
-        logits, cache = _step(params, config, cache, answers.tokens[:, place - 1], rows.lengths, place - 1, adapters)
+        logits, cache = _step(params, config, cache, answers.tokens[:, place - 1], rows, place - 1, adapters)
         answers, done = take(place, logits, answers, done)
         return place + 1, answers, done, cache
 
@@ -124,19 +135,20 @@ def _step(
     config: DecoderConfig,
     cache: Cache,
     tokens: jax.Array,
-    lengths: jax.Array,
+    rows: Rows,
     place: jax.Array,
     adapters: Adapters | None,
 ) -> tuple[jax.Array, Cache]:
     num_slots = cache.keys.shape[2]
     # The prompt ended in the slot before the answer's first.
-    first = cache.length - place - lengths
-    mask = causal_mask(1, num_slots, cache.length) & _real(first, num_slots)
-    positions = (lengths + place)[:, None]
+    first = cache.length - place - (rows.lengths - rows.shared)
+    mask = causal_mask(1, num_slots, cache.length) & _real(rows.shared, first, num_slots)
+    positions = (rows.lengths + place)[:, None]
     logits, cache = forward(params, config, tokens[:, None], positions, cache, mask, adapters=adapters)  # type: ignore
     return logits[:, 0], cache
 
 
-def _real(first: jax.Array, num_slots: int) -> jax.Array:
-    """[B, 1, S] bool: slots from each row's first on."""
-    return (jnp.arange(num_slots)[None, :] >= first[:, None])[:, None, :]
+def _real(shared: jax.Array, first: jax.Array, num_slots: int) -> jax.Array:
+    """[B, 1, S] bool: the slots that all rows share, and each row's own from its first on."""
+    slots = jnp.arange(num_slots)[None, :]
+    return ((slots < shared[:, None]) | (slots >= first[:, None]))[:, None, :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,8 @@ from jaxrec.llm.sharding import place_rows
 PROMPT_SLOTS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16384, 32768)
 """Prompt lengths that are compiled for: few, and never much more than a prompt needs."""
 ANSWER_SLOTS = (16, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+SHARED_STEP = 64
+"""What all prompts begin with is computed once, in multiples of so many tokens: few lengths are compiled for."""
 
 
 class TokenMask(Protocol):
@@ -90,27 +92,40 @@ class Generator:
         """Indices of prompts and their answers, as batches finish. Raises as `generate` does, before the first."""
         for index, prompt in enumerate(prompts):
             self._check(index, prompt)
+        beginning = self._beginning(prompts)
+        shared = _length(beginning)
         shapes: dict[tuple[bool, int, int], list[int]] = {}
         for index, prompt in enumerate(prompts):
-            shape = _slots(PROMPT_SLOTS, len(prompt.tokens)), _slots(ANSWER_SLOTS, prompt.max_tokens)
+            shape = _slots(PROMPT_SLOTS, len(prompt.tokens) - shared), _slots(ANSWER_SLOTS, prompt.max_tokens)
             shapes.setdefault((prompt.mask is not None, *shape), []).append(index)
         for (masked, width, num_tokens), members in sorted(shapes.items()):
             for start in range(0, len(members), self.batch_size):
                 some = members[start : start + self.batch_size]
                 batch = [prompts[index] for index in some]
                 run = self._masked if masked else self._free
-                yield from zip(some, run(batch, width, num_tokens), strict=True)
+                yield from zip(some, run(batch, width, num_tokens, beginning), strict=True)
 
-    def _free(self, batch: list[Prompt], width: int, num_tokens: int) -> list[Answer]:
-        rows, logits, cache = self._start(batch, width, num_tokens)
+    def _beginning(self, prompts: Sequence[Prompt]) -> Cache | None:
+        """Keys and values of what all prompts begin with, None where that is not worth it."""
+        if self.mesh is not None or len(prompts) < 2:
+            return None
+        shared = _num_shared([list(prompt.tokens) for prompt in prompts])
+        if not shared:
+            return None
+        tokens = np.asarray([prompts[0].tokens[:shared]], np.int32)
+        _, cache = prefill(self.params, self.config, tokens, _empty_rows(1, shared), shared, None, self.adapters)
+        return cache
+
+    def _free(self, batch: list[Prompt], width: int, num_tokens: int, beginning: Cache | None) -> list[Answer]:
+        rows, logits, cache = self._start(batch, width, num_tokens, beginning)
         stop = jnp.asarray(self.stop_tokens, jnp.int32)
         found, _ = decode(self.params, self.config, cache, logits, rows, stop, num_tokens, self.adapters)
         tokens, counts = jax.device_get(found)
         return [self._answer(tokens[row, : counts[row]].tolist()) for row in range(len(batch))]
 
-    def _masked(self, batch: list[Prompt], width: int, num_tokens: int) -> list[Answer]:
+    def _masked(self, batch: list[Prompt], width: int, num_tokens: int, beginning: Cache | None) -> list[Answer]:
         """Step by step: while the device works on a token, the host finds what may follow it."""
-        rows, logits, cache = self._start(batch, width, num_tokens)
+        rows, logits, cache = self._start(batch, width, num_tokens, beginning)
         answers: list[list[int]] = [[] for _ in batch]
         running = set(range(len(batch)))
         for place in range(num_tokens):
@@ -129,7 +144,7 @@ class Generator:
                     running.remove(row)
             if not running:
                 break
-            logits, cache = step(self.params, self.config, cache, chosen, rows.lengths, jnp.int32(place), self.adapters)
+            logits, cache = step(self.params, self.config, cache, chosen, rows, jnp.int32(place), self.adapters)
         return [self._answer(tokens, prompt.mask) for tokens, prompt in zip(answers, batch, strict=True)]
 
     def _took(self, prompt: Prompt, answer: list[int], token: int) -> bool:
@@ -146,26 +161,21 @@ class Generator:
             return Answer(tokens[:-1], True)
         return Answer(tokens, mask is not None and mask.finished)
 
-    def _start(self, batch: list[Prompt], width: int, num_tokens: int) -> tuple[Rows, jax.Array, Cache]:
-        """The batch on the devices and its prefill; rows that only fill it up have a prompt of one token, limit 0."""
-        count = self._num_rows(len(batch))
-        tokens, lengths, limits = (
-            np.zeros((count, width), np.int32),
-            np.ones(count, np.int32),
-            np.zeros(count, np.int32),
-        )
-        temperature, top_p = np.zeros(count, np.float32), np.ones(count, np.float32)
-        seed, request = np.zeros(count, np.uint32), np.zeros(count, np.uint32)
+    def _start(
+        self, batch: list[Prompt], width: int, num_tokens: int, beginning: Cache | None
+    ) -> tuple[Rows, jax.Array, Cache]:
+        """The batch on the devices and its prefill; rows that only fill it up have one token of their own, limit 0."""
+        count, shared = self._num_rows(len(batch)), _length(beginning)
+        tokens, rows = np.zeros((count, width), np.int32), _empty_rows(count, 1 + shared, shared)
+        choice = rows.choice
         for row, prompt in enumerate(batch):
-            tokens[row, width - len(prompt.tokens) :] = prompt.tokens
-            lengths[row], limits[row] = len(prompt.tokens), prompt.max_tokens
-            temperature[row], top_p[row] = prompt.temperature, prompt.top_p
-            seed[row], request[row] = prompt.seed % 2**32, prompt.request % 2**32
-        rows = Rows(lengths, limits, Choice(temperature, top_p, seed, request))  # type: ignore
+            tokens[row, width + shared - len(prompt.tokens) :] = prompt.tokens[shared:]
+            rows.lengths[row], rows.limits[row] = len(prompt.tokens), prompt.max_tokens
+            choice.temperature[row], choice.top_p[row] = prompt.temperature, prompt.top_p
+            choice.seed[row], choice.request[row] = prompt.seed % 2**32, prompt.request % 2**32
         tokens, rows = place_rows((tokens, rows), self.mesh)
-        logits, cache = prefill(
-            self.params, self.config, tokens, rows.lengths, width + num_tokens, self.mesh, self.adapters
-        )
+        num_slots = shared + width + num_tokens
+        logits, cache = prefill(self.params, self.config, tokens, rows, num_slots, self.mesh, self.adapters, beginning)
         return rows, logits, cache
 
     def _num_rows(self, count: int) -> int:
@@ -190,6 +200,24 @@ class Generator:
         for token in (min(prompt.tokens), max(prompt.tokens)):
             if not 0 <= token < config.vocab_size:
                 raise UserError(f"prompt {index}: tokens: found {token}, allowed: 0 to {config.vocab_size - 1}")
+
+
+def _empty_rows(count: int, length: int, shared: int = 0) -> Any:
+    """Rows of NumPy arrays: prompts of that length, greedy, without an answer."""
+    choice = Choice(*(np.full(count, value) for value in (np.float32(0), np.float32(1), np.uint32(0), np.uint32(0))))  # type: ignore
+    return Rows(*(np.full(count, value, np.int32) for value in (length, shared, 0)), choice)  # type: ignore
+
+
+def _length(beginning: Cache | None) -> int:
+    return 0 if beginning is None else beginning.keys.shape[2]
+
+
+def _num_shared(prompts: Sequence[list[int]]) -> int:
+    """Tokens that all begin with, in multiples of SHARED_STEP; each keeps at least one of its own."""
+    # The first and the last in their order have no more in common than any two.
+    first, last = min(prompts), max(prompts)
+    same = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
+    return min(same, min(map(len, prompts)) - 1) // SHARED_STEP * SHARED_STEP
 
 
 def _slots(sizes: Sequence[int], wanted: int) -> int:

@@ -38,6 +38,8 @@ class MotivationsConfig:
     """Ask for the first so many items of the data set alone, to try things out; None asks for all."""
     user_limit: int | None = None
     """The same for users."""
+    max_tokens: int = 1200
+    """An answer has at most so many tokens; the default is enough for the longest that the schema allows."""
     temperature: float = 0.0
     """Of the model's answers."""
     seed: int = 0
@@ -113,6 +115,7 @@ class PrecomputeConfig:
         for name in ("item_limit", "user_limit"):
             value = getattr(motivations, name)
             _require(value is None or value >= 0, f"motivations.{name}", value, "0 or more, or None for all")
+        _require(motivations.max_tokens >= 1, "motivations.max_tokens", motivations.max_tokens, "1 or more")
         temperature = motivations.temperature
         _require(0 <= temperature <= 2, "motivations.temperature", temperature, "0 to 2")
         dim, source = embeddings.dim, embeddings.source

@@ -20,8 +20,6 @@ from jaxrec.precompute.untrusted_text import clean_text, data_block
 
 ITEM, USER = "item_motivations", "user_motivations"
 _TITLE_CHARS = 80
-_MOST_TOKENS = 1200
-"""Enough for the longest answer that the schema allows."""
 _EXPECTED_TOKENS = estimated_tokens(json.dumps(TYPICAL))
 
 
@@ -106,10 +104,10 @@ def _request(
         prompt_version=prompt.version_with(SCHEMA),
         schema=SCHEMA,
         schema_name="motivations",
-        max_tokens=_MOST_TOKENS,
+        max_tokens=config.max_tokens,
         temperature=config.temperature,
         seed=config.seed,
-        expected_tokens=_EXPECTED_TOKENS,
+        expected_tokens=min(_EXPECTED_TOKENS, config.max_tokens),
         facts=facts,
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxrec.errors import UserError
-from jaxrec.llm import decoding
+from jaxrec.llm import decoding, generate
 from jaxrec.llm.config import read_config
 from jaxrec.llm.decoder import forward, unstack
 from jaxrec.llm.generate import Generator, Prompt
@@ -106,6 +106,32 @@ def test_lengths_within_a_bucket_are_compiled_once(generator):
     generator.generate([Prompt(PROMPTS[1], 7, temperature=0.5, top_p=0.5, seed=3)])
     generator.generate([Prompt(PROMPTS[3], 16)])
     assert (decoding.prefill._cache_size(), decoding.decode._cache_size()) == sizes
+
+
+def test_what_all_prompts_begin_with_is_computed_once(generator, monkeypatch):
+    common = PROMPTS[3][:9]
+    prompts = [common + own for own in (PROMPTS[0], PROMPTS[1], PROMPTS[2], [1, *PROMPTS[0]], [])]
+    computed = []
+
+    def spy(params, config, tokens, *rest):
+        computed.append(tokens.shape)
+        return decoding.prefill(params, config, tokens, *rest)
+
+    monkeypatch.setattr(generate, "SHARED_STEP", 4)
+    monkeypatch.setattr(generate, "prefill", spy)
+    monkeypatch.setattr(generate, "PROMPT_SLOTS", (4, 16))
+    expected = [greedy_by_hand(prompt) for prompt in prompts]
+    answers = generator.generate([Prompt(prompt, NUM_TOKENS) for prompt in prompts])
+    assert [answer.tokens for answer in answers] == expected
+    assert computed == [(1, 8), (4, 4), (2, 16)]
+    masks = [Even(), Even()]
+    answers = generator.generate([Prompt(prompts[row], NUM_TOKENS, mask=masks[row]) for row in range(2)])
+    assert [answer.tokens for answer in answers] == [greedy_by_hand(prompts[row], 5, slice(0, 30, 2)) for row in (0, 1)]
+    # Each prompt keeps a token of its own; a prompt alone shares nothing.
+    computed.clear()
+    assert generator.generate([Prompt(common[:8], 1), Prompt(common, 1)])[0].tokens == greedy_by_hand(common[:8], 1)
+    generator.generate([Prompt(common, 1)])
+    assert computed == [(1, 4), (1, 4), (1, 16), (1, 16)]
 
 
 def test_layers_one_by_one_answer_the_same(generator):
