@@ -18,6 +18,7 @@ import numpy as np
 
 from jaxrec.data.bert import bert_forward, read_bert_config, read_bert_params
 from jaxrec.data.prepared_cache import file_digest
+from jaxrec.data.tokenizer_file import tokenize
 from jaxrec.errors import UserError
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
@@ -89,7 +90,8 @@ def encode(encoder: SentenceEncoder, texts: Sequence[str], notice: Callable[[str
     import jax
 
     params = jax.device_put(read_bert_params(encoder.folder / WEIGHTS, encoder.bert))
-    tokens = _tokenize(encoder, texts)
+    words = [text.lower() for text in texts] if encoder.lower else texts
+    tokens = tokenize(encoder.folder / TOKENIZER, words, encoder.max_length, encoder.bert["vocab_size"])
     forward = jax.jit(bert_forward(encoder.bert, encoder.pooling, encoder.normalize))
     sizes = np.array([len(ids) for ids in tokens])
     edges = [length for length in _LENGTHS if length < encoder.max_length] + [encoder.max_length]
@@ -117,31 +119,6 @@ def encode(encoder: SentenceEncoder, texts: Sequence[str], notice: Callable[[str
     if not np.isfinite(vectors).all():
         raise UserError(f"{encoder.folder / WEIGHTS}: gives vectors that are not finite; whole weights are needed")
     return vectors
-
-
-def _tokenize(encoder: SentenceEncoder, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text, cut to max_length, with the tokenizer's own first and last token."""
-    from tokenizers import Tokenizer
-
-    path = encoder.folder / TOKENIZER
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    # The library raises plain Exception for every kind of damage.
-    except Exception as error:
-        raise UserError(f"{path}: not a whole tokenizer ({str(error).splitlines()[0]})") from error
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(encoder.max_length)
-    words = [text.lower() for text in texts] if encoder.lower else list(texts)
-    # Half a surrogate pair, as damaged sources hold, is no text that the tokenizer takes.
-    words = [text.encode("utf-8", "replace").decode() for text in words]
-    tokens = [encoding.ids for encoding in tokenizer.encode_batch(words)]
-    largest = max((max(ids, default=0) for ids in tokens), default=0)
-    if largest >= encoder.bert["vocab_size"]:
-        raise UserError(
-            f"{path}: token id {largest}, but {CONFIG} says vocab_size {encoder.bert['vocab_size']}; "
-            "tokenizer and weights of one model are needed"
-        )
-    return tokens
 
 
 def _read_modules(folder: Path) -> tuple[str, bool]:

@@ -1,14 +1,11 @@
-"""Texts as tokens in batches of a few fixed shapes, for the encoders of this stage."""
+"""Token ids in batches of a few fixed shapes, for the encoders of this stage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-
-from jaxrec.errors import UserError
 
 _BATCH_TOKENS = 4096
 
@@ -19,32 +16,6 @@ class TokenBatch(NamedTuple):
     rows: np.ndarray
     ids: np.ndarray
     mask: np.ndarray
-
-
-def tokenize(path: Path, texts: Sequence[str], max_length: int, vocab_size: int) -> list[list[int]]:
-    """Token ids of each text by a tokenizer.json, cut to max_length, with its own first and last token.
-
-    Raises: UserError where the file is damaged, or knows more tokens than vocab_size.
-    """
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    # The library raises plain Exception for every kind of damage.
-    except Exception as error:
-        raise UserError(f"{path}: not a whole tokenizer ({str(error).splitlines()[0]})") from error
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length)
-    # Half a surrogate pair, as damaged sources hold, is no text that the tokenizer takes.
-    words = [text.encode("utf-8", "replace").decode() for text in texts]
-    tokens = [encoding.ids for encoding in tokenizer.encode_batch(words)]
-    largest = max((max(ids, default=0) for ids in tokens), default=0)
-    if largest >= vocab_size:
-        raise UserError(
-            f"{path}: token id {largest}, but config.json says vocab_size {vocab_size}; "
-            "tokenizer and weights of one model are needed"
-        )
-    return tokens
 
 
 def token_batches(tokens: Sequence[Sequence[int]], max_length: int, padding: int) -> Iterator[TokenBatch]:

@@ -1,4 +1,4 @@
-"""A random BERT in a folder, as sentence-transformers writes one, and its forward pass in NumPy."""
+"""A random BERT in a folder, as sentence-transformers writes one, and the forward pass of its family in NumPy."""
 
 import json
 
@@ -22,34 +22,35 @@ CONFIG = {
 }
 
 
-def tensors(seed=0, config=CONFIG):
-    """Random weights under PyTorch's names."""
+def tensors(seed=0, config=CONFIG, prefix="", heads=("pooler.dense",)):
+    """Random weights under PyTorch's names. prefix: before all but the heads, which are (name, out) or a name."""
     rng = np.random.default_rng(seed)
     width, inner = config["hidden_size"], config["intermediate_size"]
 
     def normal(*shape):
         return rng.normal(0, 0.5, shape).astype(np.float32)
 
-    def dense(name, out, into):
+    def linear(name, out, into):
         return {f"{name}.weight": normal(out, into), f"{name}.bias": normal(out)}
 
     def norm(name):
         return {f"{name}.LayerNorm.weight": 1 + normal(width), f"{name}.LayerNorm.bias": normal(width)}
 
+    tables = {"word": "vocab_size", "position": "max_position_embeddings", "token_type": "type_vocab_size"}
     held = {
-        "embeddings.word_embeddings.weight": normal(config["vocab_size"], width),
-        "embeddings.position_embeddings.weight": normal(config["max_position_embeddings"], width),
-        "embeddings.token_type_embeddings.weight": normal(config["type_vocab_size"], width),
-        **norm("embeddings"),
-        **dense("pooler.dense", width, width),
+        f"{prefix}embeddings.{name}_embeddings.weight": normal(config[size], width) for name, size in tables.items()
     }
+    held |= norm(f"{prefix}embeddings")
+    for head in heads:
+        name, out = (head, width) if isinstance(head, str) else head
+        held |= linear(name, out, width)
     for layer in range(config["num_hidden_layers"]):
-        name = f"encoder.layer.{layer}"
+        name = f"{prefix}encoder.layer.{layer}"
         for part in ("query", "key", "value"):
-            held |= dense(f"{name}.attention.self.{part}", width, width)
-        held |= dense(f"{name}.attention.output.dense", width, width) | norm(f"{name}.attention.output")
-        held |= dense(f"{name}.intermediate.dense", inner, width)
-        held |= dense(f"{name}.output.dense", width, inner) | norm(f"{name}.output")
+            held |= linear(f"{name}.attention.self.{part}", width, width)
+        held |= linear(f"{name}.attention.output.dense", width, width) | norm(f"{name}.attention.output")
+        held |= linear(f"{name}.intermediate.dense", inner, width)
+        held |= linear(f"{name}.output.dense", width, inner) | norm(f"{name}.output")
     return held
 
 
@@ -80,34 +81,42 @@ def write_encoder(folder, *, held=None, config=CONFIG, pooling="mean_tokens", no
     return folder
 
 
-def by_hand(text, held, config=CONFIG, pooling="mean_tokens", normalize=True, max_length=40):
-    """One text through the encoder in float64, without padding: [D]."""
-    words = [WORDS.index(word) if word in WORDS else 1 for word in text.lower().split()]
-    ids = [2, *words[: max_length - 2], 3]
+def dense(held, name, x):
+    """One linear layer in float64."""
+    return x @ held[f"{name}.weight"].astype(np.float64).T + held[f"{name}.bias"]
 
-    def dense(name, x):
-        return x @ held[f"{name}.weight"].astype(np.float64).T + held[f"{name}.bias"]
+
+def hidden_states(ids, held, config=CONFIG, prefix="", first_position=0):
+    """The last layer of one text's tokens in float64, without padding: [len(ids), D]."""
 
     def norm(name, x):
         centred = x - x.mean(axis=1, keepdims=True)
         scaled = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + config["layer_norm_eps"])
         return scaled * held[f"{name}.LayerNorm.weight"] + held[f"{name}.LayerNorm.bias"]
 
-    embeddings = held["embeddings.word_embeddings.weight"][ids].astype(np.float64)
-    embeddings = embeddings + held["embeddings.position_embeddings.weight"][: len(ids)]
-    x = norm("embeddings", embeddings + held["embeddings.token_type_embeddings.weight"][0])
+    table = f"{prefix}embeddings"
+    embeddings = held[f"{table}.word_embeddings.weight"][ids].astype(np.float64)
+    embeddings = embeddings + held[f"{table}.position_embeddings.weight"][first_position : first_position + len(ids)]
+    x = norm(table, embeddings + held[f"{table}.token_type_embeddings.weight"][0])
     size = config["hidden_size"] // config["num_attention_heads"]
     for layer in range(config["num_hidden_layers"]):
-        name = f"encoder.layer.{layer}"
-        query, key, value = (dense(f"{name}.attention.self.{part}", x) for part in ("query", "key", "value"))
+        name = f"{prefix}encoder.layer.{layer}"
+        query, key, value = (dense(held, f"{name}.attention.self.{part}", x) for part in ("query", "key", "value"))
         heads = []
         for start in range(0, config["hidden_size"], size):
             one = slice(start, start + size)
             scores = np.exp(query[:, one] @ key[:, one].T / np.sqrt(size))
             heads.append(scores / scores.sum(axis=1, keepdims=True) @ value[:, one])
-        x = norm(f"{name}.attention.output", x + dense(f"{name}.attention.output.dense", np.hstack(heads)))
-        inner = dense(f"{name}.intermediate.dense", x)
+        x = norm(f"{name}.attention.output", x + dense(held, f"{name}.attention.output.dense", np.hstack(heads)))
+        inner = dense(held, f"{name}.intermediate.dense", x)
         inner = inner * 0.5 * (1 + erf(inner / np.sqrt(2)))
-        x = norm(f"{name}.output", x + dense(f"{name}.output.dense", inner))
+        x = norm(f"{name}.output", x + dense(held, f"{name}.output.dense", inner))
+    return x
+
+
+def by_hand(text, held, config=CONFIG, pooling="mean_tokens", normalize=True, max_length=40):
+    """One text through the encoder in float64, without padding: [D]."""
+    words = [WORDS.index(word) if word in WORDS else 1 for word in text.lower().split()]
+    x = hidden_states([2, *words[: max_length - 2], 3], held, config)
     vector = x[0] if pooling == "cls_token" else x.mean(axis=0)
     return vector / np.linalg.norm(vector) if normalize else vector

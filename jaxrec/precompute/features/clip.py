@@ -15,8 +15,9 @@ import numpy as np
 
 from jaxrec.data.prepared_cache import file_digest
 from jaxrec.data.source import digest
+from jaxrec.data.tokenizer_file import tokenize
 from jaxrec.errors import UserError
-from jaxrec.precompute.token_batches import token_batches, tokenize
+from jaxrec.precompute.token_batches import token_batches
 from jaxrec.precompute.torch_names import read_flax_params
 
 CONFIG, WEIGHTS, TOKENIZER, PREPROCESSOR = (

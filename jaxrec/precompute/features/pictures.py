@@ -113,7 +113,7 @@ def read_picture(path: Path, preparation: Preparation) -> np.ndarray:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
-        raise UserError(f"features.images: Pillow cannot be imported ({error}); pip install pillow") from error
+        raise UserError(f"{path}: reading pictures needs `pip install 'jaxrec[llm]'` ({error})") from error
 
     try:
         with warnings.catch_warnings():

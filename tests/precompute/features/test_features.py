@@ -1,6 +1,7 @@
 """Vectors of pictures and titles against references, and what is said of files that do not fit."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -118,6 +119,14 @@ def test_pictures_that_are_too_large_are_not_unpacked(tmp_path):
     Image.new("1", (9000, 9000)).save(tmp_path / "bomb.png")
     with pytest.raises(BadPicture, match="at most"):
         read_picture(tmp_path / "bomb.png", preparation)
+
+
+def test_without_pillow_the_extra_is_named(tmp_path, monkeypatch):
+    preparation = read_preparation(tiny_clip.write_clip(tmp_path / "clip") / "preprocessor_config.json", 8)
+    path = write_picture(tmp_path / "a.png")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(UserError, match=r"a\.png: reading pictures needs `pip install 'jaxrec\[llm\]'`"):
+        read_picture(path, preparation)
 
 
 def test_a_folder_of_pictures_that_does_not_fit_is_named(tmp_path):
