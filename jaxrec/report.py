@@ -46,8 +46,9 @@ def describe_text(assembly: Assembly) -> str:
     """Which text the model reads, if any."""
     text = assembly.text
     if text is not None:
-        unchecked = "user" in text.manifest and "dataset_sha256" not in text.manifest
-        warning = "; its user texts name no dataset_sha256, so they may know of test items" if unchecked else ""
+        kind = "user texts" if "user" in text.manifest else "reviews" if text.manifest.get("reviews") else None
+        unchecked = kind is not None and text.manifest.get("dataset_sha256") is None
+        warning = f"; its {kind} name no dataset_sha256, so they may know of test items" if unchecked else ""
         return (
             f"{text.source}, {text.item.shape[1]} wide, of {int(text.item_mask.sum()):,} items and "
             f"{int(text.user_mask.sum()):,} users{warning}"

@@ -114,6 +114,9 @@ def _align_given(given: GivenText, dataset: Dataset, config: TextConfig) -> Text
     else:
         user, user_mask = users_from_items(item, item_mask, dataset)
     sha256, manifest = given.sha256, given.manifest
+    if given.user is not None:
+        # One file of tensors has no manifest that would say so.
+        manifest = {"user": given.user.path.name} | manifest
     if truncate_dim is not None:
         sha256 = hashlib.sha256(json.dumps(["truncated 1", sha256, truncate_dim]).encode()).hexdigest()
         manifest = manifest | {"truncate_dim": truncate_dim}
