@@ -29,6 +29,7 @@ WORKLOADS = {
     "ranking": "jaxrec.bench.ranking",
     "data_prepare": "jaxrec.bench.data_prepare",
     "prefix_scoring": "jaxrec.bench.prefix_scoring",
+    "generation": "jaxrec.bench.generation",
 }
 
 
