@@ -42,6 +42,8 @@ class FilterConfig:
     """Every user has at least this many interactions (iterated with item_core to a fixed point)."""
     item_core: int = 0
     """Every item has at least this many interactions."""
+    min_events: int = dataclasses.field(default=0, metadata={"added": "0.2"})
+    """Users with fewer events over all behaviours are left out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +67,9 @@ class DataConfig:
     """A bad row stops the load, or is counted and reported."""
     reviews: bool = False
     """Keep the review text of each interaction, for sources that have it; it takes memory and room in the cache."""
+    behaviors: tuple[str, ...] = dataclasses.field(default=(), metadata={"added": "0.2"})
+    """Behaviours, shallow first, the target last, each `name=source` or `name=source+source`: `click=view`,
+    `favor=cart+buy`. Of joined sources the first event of a user with an item counts. Without any, all are one."""
     filter: FilterConfig = FilterConfig()
     split: Literal["given", "ratio", "leave_one_out", "global_temporal"] = "ratio"
     """How interactions become train, valid and test."""

@@ -20,7 +20,8 @@ class Dataset:
     the source has no text at all. reviews: the review texts that the parts' `reviews` columns refer to, of all parts:
     whoever makes features of them reads those of train only (jaxrec.data.reviews.training_reviews).
     auxiliary: events of the other behaviours (data.behaviors), of all times, over the same id maps, behavior_names
-    shallow first; None where there is one behaviour. Whoever reads them leaves out what came after a target.
+    shallow first, the target last; None where there is one behaviour. Whoever reads them leaves out what came after
+    a target.
     item_fields: categorical field of items -> raw values [I] str, "" where unknown.
     """
 
@@ -55,6 +56,22 @@ class Dataset:
     def num_items(self) -> int:
         """Size of the catalogue; items that training never saw are in it."""
         return len(self.train.items)
+
+    @property
+    def behavior_names(self) -> tuple[str, ...]:
+        """Names of the behaviours, shallow first, the target last; () where there is one behaviour."""
+        return () if self.auxiliary is None else self.auxiliary.behavior_names
+
+    @property
+    def num_behaviors(self) -> int:
+        """How many behaviours there are: at least 1, the target."""
+        return max(len(self.behavior_names), 1)
+
+    @property
+    def num_events(self) -> int:
+        """Events of all parts and behaviours."""
+        auxiliary = 0 if self.auxiliary is None else len(self.auxiliary)
+        return len(self.train) + len(self.valid) + len(self.test) + auxiliary
 
     @property
     def num_unseen_items(self) -> int:

@@ -13,12 +13,14 @@ from jaxrec.data.interactions import IdMap, Interactions
 from jaxrec.errors import UserError
 
 
-def apply_filters(interactions: Interactions, config: FilterConfig) -> tuple[Interactions, list[dict[str, Any]]]:
+def apply_filters(
+    interactions: Interactions, config: FilterConfig, by_behavior: bool = False
+) -> tuple[Interactions, list[dict[str, Any]]]:
     """Keep what the config asks for, in the order of its fields, and leave out ids that nothing refers to any more.
 
-    Rows keep their order. One record a step that was asked for: {"step", "setting", "before", "after"}, where
-    before and after count interactions, users and items. Raises UserError where a field needs a column that the
-    source lacks, names an unknown behaviour, or leaves nothing.
+    by_behavior: duplicates are those within one behaviour. Rows keep their order. One record a step that was asked
+    for: {"step", "setting", "before", "after"}, where before and after count interactions, users and items. Raises
+    UserError where a field needs a column that the source lacks, names an unknown behaviour, or leaves nothing.
     """
     check_filter(config)
     if len(interactions) == 0:
@@ -46,18 +48,23 @@ def apply_filters(interactions: Interactions, config: FilterConfig) -> tuple[Int
     if config.end_time is not None:
         step("end_time", config.end_time, lambda rows: _times(rows, "end_time") < config.end_time)
     if config.duplicates != "keep":
-        step("duplicates", config.duplicates, lambda rows: first_of_pairs(rows, last=config.duplicates == "last"))
+        step("duplicates", config.duplicates, lambda rows: _without_repeats(rows, config, by_behavior))
     if config.user_core > 0:
         cores = {"user_core": config.user_core, "item_core": config.item_core}
         step("user_core", cores, lambda rows: core_rows(rows, config.user_core, config.item_core))
     elif config.item_core > 0:
         step("item_core", config.item_core, lambda rows: core_rows(rows, 0, config.item_core))
+    if config.min_events > 0:
+        # Once and not to a fixed point: items that become rare stay.
+        step(
+            "min_events", config.min_events, lambda rows: np.bincount(rows.user_ids)[rows.user_ids] >= config.min_events
+        )
     return compact(interactions), steps
 
 
 def check_filter(config: FilterConfig) -> None:
     """Raise UserError for values that no source could satisfy."""
-    for name in ("user_core", "item_core"):
+    for name in ("user_core", "item_core", "min_events"):
         if getattr(config, name) < 0:
             raise UserError(f"data.filter.{name}: found {getattr(config, name)}, allowed: 0 or more")
     if config.min_rating is not None and not np.isfinite(config.min_rating):
@@ -88,15 +95,24 @@ def distinct(keys: np.ndarray) -> np.ndarray:
     return keys[np.diff(keys, prepend=-1) != 0]
 
 
-def first_of_pairs(interactions: Interactions, last: bool = False) -> np.ndarray:
-    """Mask [n] bool of the earliest (or latest) interaction of each user with each item.
+def _without_repeats(rows: Interactions, config: FilterConfig, by_behavior: bool) -> np.ndarray:
+    return first_of_pairs(rows, last=config.duplicates == "last", by_behavior=by_behavior)
+
+
+def first_of_pairs(interactions: Interactions, last: bool = False, by_behavior: bool = False) -> np.ndarray:
+    """Mask [n] bool of the earliest (or latest) interaction of each user with each item, or of each by each behaviour.
 
     By time where there are timestamps, then by order of source. Parts that the source gives are kept apart: a pair
     in two of them is leakage, which is reported and not mended.
     """
     keys = pair_keys(interactions)
+    num_pairs = len(interactions.users) * max(len(interactions.items), 1)
+    groups = np.zeros(1, np.int64)
     if interactions.parts is not None:
-        keys += interactions.parts.astype(np.int64) * (len(interactions.users) * max(len(interactions.items), 1))
+        groups = interactions.parts.astype(np.int64)
+    if by_behavior and interactions.behaviors is not None:
+        groups = groups * len(interactions.behavior_names) + interactions.behaviors
+    keys += groups * num_pairs
     keep = np.ones(len(keys), bool)
     ascending = np.sort(keys)
     repeated = np.unique(ascending[1:][ascending[1:] == ascending[:-1]])
@@ -137,6 +153,11 @@ def core_rows(interactions: Interactions, user_core: int, item_core: int) -> np.
     mask = np.zeros(len(interactions), bool)
     mask[rows] = True
     return mask
+
+
+def _events_of_user(rows: Interactions) -> np.ndarray:
+    """How many rows the user of each row has: [n]."""
+    return np.bincount(rows.user_ids)[rows.user_ids]
 
 
 def compact(interactions: Interactions) -> Interactions:

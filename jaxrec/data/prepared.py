@@ -13,6 +13,7 @@ import numpy as np
 
 import jaxrec
 from jaxrec.data import prepared_cache
+from jaxrec.data.behaviors import assign_behaviors, behavior_statistics, check_behaviors, divide
 from jaxrec.data.config import DataConfig
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.filters import apply_filters, check_filter, counts
@@ -43,6 +44,7 @@ def load_dataset(config: DataConfig, on_event: Callable[[str], None] | None = No
     """
     tell = on_event or (lambda line: None)
     check_filter(config.filter)
+    check_behaviors(config)
     check_split(config)
     check_noise(config)
     path = find_source(config)
@@ -104,6 +106,11 @@ def recipe(config: DataConfig) -> dict[str, Any]:
     """The settings that decide what becomes of given content, as JSON."""
     settings = dataclasses.asdict(config)
     chosen = {name: settings[name] for name in _RECIPE}
+    # What is not asked for is not named, so that data sets from before there was the setting keep their hashes.
+    if config.filter.min_events == 0:
+        del chosen["filter"]["min_events"]
+    if config.behaviors:
+        chosen["behaviors"] = settings["behaviors"]
     if config.reviews:
         return {"version": RECIPE_VERSION} | chosen | {"reviews": True}
     # Without reviews it does not matter what their column is called.
@@ -145,8 +152,11 @@ def _from_files(config: DataConfig, path: pathlib.Path, content: str, sha256: st
 
 
 def _from_sample(config: DataConfig) -> Dataset:
-    """The sample keeps its own behaviour, ratings and times, and is divided even where a config says `given`."""
-    from jaxrec.data.sample import VERSION, make_sample
+    """The sample keeps its own behaviour, ratings and times, and is divided even where a config says `given`.
+
+    Without `behaviors` it has its favors alone.
+    """
+    from jaxrec.data.sample import FAVOR, VERSION, make_sample, rated_events
 
     sample = make_sample()
     adapted = _for_sample(config)
@@ -162,9 +172,13 @@ def _from_sample(config: DataConfig) -> Dataset:
     sha256 = _sha256({"sample": VERSION}, adapted)
     text = dict(zip(sample.interactions.items.raw.tolist(), sample.item_text, strict=True))
     interactions, reviews = sample.interactions, None
+    favors = np.arange(len(interactions))
+    if config.behaviors:
+        interactions = rated_events(sample)
+        favors = np.flatnonzero(interactions.behaviors == FAVOR)
     if config.reviews:
         written = np.full(len(interactions), -1, np.int32)
-        written[sample.reviews.rows] = np.arange(len(sample.reviews.rows), dtype=np.int32)
+        written[favors[sample.reviews.rows]] = np.arange(len(sample.reviews.rows), dtype=np.int32)
         interactions, reviews = dataclasses.replace(interactions, reviews=written), PackedText.pack(sample.reviews.text)
     return _prepare(adapted, "sample", interactions, text, reviews, source, sha256, chronological=True)
 
@@ -197,14 +211,22 @@ def _prepare(
     chronological: bool,
 ) -> Dataset:
     source = source | counts(interactions)
-    steps = []
+    steps, behaviors, auxiliary = [], None, None
+    if config.behaviors:
+        before = counts(interactions)
+        interactions, behaviors = assign_behaviors(interactions, config.behaviors)
+        setting = " ".join(config.behaviors)
+        steps.append({"step": "behaviors", "setting": setting, "before": before, "after": counts(interactions)})
     if config.pool and interactions.parts is not None:
         before = counts(interactions)
-        interactions = pool(interactions, config)
+        interactions = pool(interactions, config, by_behavior=behaviors is not None)
         steps.append(
             {"step": "pool", "setting": config.filter.duplicates, "before": before, "after": counts(interactions)}
         )
-    interactions, filtered = apply_filters(interactions, config.filter)
+    interactions, filtered = apply_filters(interactions, config.filter, by_behavior=behaviors is not None)
+    if behaviors is not None:
+        behaviors |= {"statistics": behavior_statistics(interactions)}
+        interactions, auxiliary = divide(interactions)
     train, valid, test, split_record = split_with_record(interactions, config, chronological)
     train, num_noise = add_noise(train, valid, test, config.noise, config.noise_seed)
     leakage = leakage_report(train, valid, test)
@@ -232,6 +254,8 @@ def _prepare(
             "reviews": None if reviews is None else len(reviews),
         },
     }
+    if behaviors is not None:
+        provenance["behaviors"] = behaviors
     # What is returned now and what is read back from the cache are the same, tuples and all.
     provenance = json.loads(json.dumps(provenance))
-    return Dataset(config.name, kind, train, valid, test, sha256, provenance, text, reviews)
+    return Dataset(config.name, kind, train, valid, test, sha256, provenance, text, reviews, auxiliary)

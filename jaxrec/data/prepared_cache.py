@@ -28,6 +28,7 @@ ARRAYS, PROVENANCE, MANIFEST = "arrays.npz", "provenance.json", "manifest.json"
 REVIEWS = "reviews.npy"  # apart from the other arrays, because only a file of its own can be memory-mapped
 LAYOUT = 1
 _COLUMNS = ("user_ids", "item_ids", "ratings", "timestamps", "behaviors", "reviews")
+_AUXILIARY, _ITEM_FIELD = "auxiliary", "item_field."
 _TEMPORARY = ".writing-"
 _ABANDONED_SECONDS = 24 * 3600
 
@@ -132,12 +133,14 @@ def _arrays(dataset: Dataset) -> dict[str, np.ndarray]:
         "items": dataset.items.raw,
         "behavior_names": np.asarray(dataset.train.behavior_names, dtype=np.str_),
     }
-    for name in PARTS:
-        part: Interactions = getattr(dataset, name)
+    for name in (*PARTS, _AUXILIARY):
+        part: Interactions | None = getattr(dataset, name)
         for column in _COLUMNS:
-            values = getattr(part, column)
+            values = getattr(part, column, None)
             if values is not None:
                 arrays[f"{name}.{column}"] = values
+    for field, values in dataset.item_fields.items():
+        arrays[_ITEM_FIELD + field] = values
     if dataset.item_text is not None:
         # Texts differ too much in length for a fixed width.
         packed = PackedText.pack(dataset.item_text)
@@ -169,4 +172,8 @@ def _dataset(arrays: Any, manifest: dict[str, Any], provenance: dict[str, Any], 
         provenance=provenance,
         item_text=item_text,
         reviews=reviews,
+        auxiliary=part(_AUXILIARY) if f"{_AUXILIARY}.user_ids" in arrays else None,
+        item_fields={
+            name.removeprefix(_ITEM_FIELD): arrays[name] for name in arrays.files if name.startswith(_ITEM_FIELD)
+        },
     )

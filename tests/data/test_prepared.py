@@ -164,7 +164,7 @@ def test_content_and_recipe_are_in_the_key_and_name_and_place_are_not(source, tm
 def test_every_setting_is_in_the_recipe_or_known_not_to_matter():
     apart = {"name", "path", "require_real", "cache"}
     fields = {field.name for field in dataclasses.fields(DataConfig)}
-    assert set(recipe(DataConfig(reviews=True))) - {"version"} == fields - apart
+    assert set(recipe(DataConfig(reviews=True, behaviors=("a=b",)))) - {"version"} == fields - apart
 
 
 def test_a_cache_that_cannot_be_written_is_said_and_done_without(source, tmp_path, monkeypatch):

@@ -138,6 +138,13 @@ def make_sample(seed: int = 0) -> Sample:
     )
 
 
+def rated_events(sample: Sample) -> Interactions:
+    """The clicks and favors of the sample, the favors with their ratings, the clicks with NaN."""
+    ratings = np.full(len(sample.events), np.nan, np.float32)
+    ratings[sample.events.behaviors == FAVOR] = sample.interactions.ratings
+    return dataclasses.replace(sample.events, ratings=ratings)
+
+
 def _write_reviews(rng: np.random.Generator, favors: Interactions, reasons: np.ndarray) -> Reviews:
     """Reviews of a share of the favors."""
     rows = np.flatnonzero(rng.random(len(favors)) < REVIEWED_SHARE)
@@ -155,4 +162,4 @@ def _write_reviews(rng: np.random.Generator, favors: Interactions, reasons: np.n
     )
 
 
-__all__ = ["BEHAVIORS", "CLICK", "FAVOR", "VERSION", "Reviews", "Sample", "Truth", "make_sample"]
+__all__ = ["BEHAVIORS", "CLICK", "FAVOR", "VERSION", "Reviews", "Sample", "Truth", "make_sample", "rated_events"]
