@@ -10,12 +10,17 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 
 class Leaf(NamedTuple):
-    """One value of an experiment. name is dotted ("train.optimizer.name"); hashed: it changes the result."""
+    """One value of an experiment. name is dotted ("train.optimizer.name"); hashed: it changes the result.
+
+    later: the field came with a later version (`metadata={"added": "0.2"}`) and holds its default, which is what
+    earlier runs did: it stays out of the hash, and a record without it is whole.
+    """
 
     name: str
     value: Any
     type: Any
     hashed: bool
+    later: bool
 
 
 @functools.cache
@@ -25,16 +30,22 @@ def field_types(config_class: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(config_class)}
 
 
-def leaves(config: Any, prefix: str = "", hashed: bool = True) -> Iterator[Leaf]:
+def leaves(config: Any, prefix: str = "", hashed: bool = True, later: bool = False) -> Iterator[Leaf]:
     """Every value of a tree of dataclasses, in the order of the fields."""
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         name = prefix + field.name
         counts = hashed and field.metadata.get("hash", True)
+        dormant = later or ("added" in field.metadata and value == default_of(field))
         if dataclasses.is_dataclass(value):
-            yield from leaves(value, name + ".", counts)
+            yield from leaves(value, name + ".", counts, dormant)
         else:
-            yield Leaf(name, value, field_types(type(config))[field.name], counts)
+            yield Leaf(name, value, field_types(type(config))[field.name], counts and not dormant, dormant)
+
+
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """The default of a field that has one."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def describe_type(annotation: Any) -> str:

@@ -40,9 +40,10 @@ def config_hash(experiment: Experiment[Any], dataset_sha256: str, text_sha256: s
 def first_difference(here: dict[str, Any], there: dict[str, Any]) -> str | None:
     """The first hashed field in which two records of `to_json` differ, or None.
 
-    Reads `train.batch_size: 2048 here, 512 there`; a field that one record lacks is `absent`.
+    Reads `train.batch_size: 2048 here, 512 there`; a field that one record lacks is `absent`, or what earlier versions
+    did where it was added since.
     """
-    left, right = _flatten(here), _flatten(there)
+    left, right = _later_defaults(there) | _flatten(here), _later_defaults(here) | _flatten(there)
     skipped = _unhashed(here) | _unhashed(there)
     for name in [*left, *(name for name in right if name not in left)]:
         if name not in skipped and left.get(name, _ABSENT) != right.get(name, _ABSENT):
@@ -51,8 +52,10 @@ def first_difference(here: dict[str, Any], there: dict[str, Any]) -> str | None:
 
 
 def as_text(experiment: Experiment[Any]) -> str:
-    """One `field = value` a line, values as JSON; what the golden files hold."""
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in _flatten(to_json(experiment)).items())
+    """One `field = value` a line, values as JSON; what the golden files hold. Left out: later fields at rest."""
+    later = {leaf.name for leaf in leaves(experiment) if leaf.later}
+    flat = _flatten(to_json(experiment))
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in flat.items() if name not in later)
 
 
 _ABSENT = object()
@@ -76,13 +79,28 @@ def _hashed(experiment: Experiment[Any]) -> dict[str, Any]:
 
 def _unhashed(record: dict[str, Any]) -> set[str]:
     """Names of the fields that stay out of the hash; an older record is judged by the fields of today."""
+    default = _default_experiment(record)
+    if default is None:
+        return {"name"}
+    return {leaf.name for leaf in leaves(default) if not leaf.hashed and not leaf.later}
+
+
+def _later_defaults(record: dict[str, Any]) -> dict[str, Any]:
+    """The defaults of the fields that later versions added to what a record describes."""
+    default = _default_experiment(record)
+    if default is None:
+        return {}
+    flat = _flatten(to_json(default))
+    return {leaf.name: flat[leaf.name] for leaf in leaves(default) if leaf.later and leaf.name in flat}
+
+
+def _default_experiment(record: dict[str, Any]) -> Experiment[Any] | None:
     from jaxrec.models.registry import config_class
 
     try:
-        model = config_class(record["model"]["name"])()
+        return Experiment(config_class(record["model"]["name"])())
     except (KeyError, UserError):
-        return {"name"}
-    return {leaf.name for leaf in leaves(Experiment(model)) if not leaf.hashed}
+        return None
 
 
 def _flatten(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -119,14 +137,16 @@ def _build(config_class: Any, record: Any, where: str, overrides: dict[str, type
     record = _table(record, where)
     prefix = f"{where}." if where else ""
     types_of = field_types(config_class) | (overrides or {})
+    added = {field.name for field in dataclasses.fields(config_class) if "added" in field.metadata}
     if "name" not in types_of and hasattr(config_class, "name"):
         record = {name: value for name, value in record.items() if name != "name"}
     unknown = [name for name in record if name not in types_of]
-    missing = [name for name in types_of if name not in record]
+    missing = [name for name in types_of if name not in record and name not in added]
     if unknown:
         raise UserError(f"config: unknown field {prefix}{unknown[0]}; there are: {', '.join(types_of)}")
     if missing:
         raise UserError(f"config: field {prefix}{missing[0]} is missing")
+    # A field that was added since keeps its default: what the run did that wrote the record.
     return config_class(**{name: _value(types_of[name], record[name], prefix + name) for name in record})
 
 

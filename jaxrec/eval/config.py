@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
+
+Protocol = Literal["full", "sampled99"]
 
 
 @dataclasses.dataclass(frozen=True)
 class EvalConfig:
-    """Full ranking: every item of the catalogue is a candidate, seen items are masked."""
+    """Who is ranked against what, and where lists are cut."""
 
     k: tuple[int, ...] = (5, 10, 20)
     """Cut-offs of the metrics."""
@@ -17,3 +20,10 @@ class EvalConfig:
     """Memory that a block of scores may take on one device."""
     save_topk: int = 20
     """Length of the lists saved in topk.npz."""
+    protocols: tuple[Protocol, ...] = dataclasses.field(default=("full",), metadata={"added": "0.2"})
+    """full: every item is a candidate, seen ones are masked. sampled99: the target and 99 items the user never had.
+    The first one chooses the best step and stands in tables."""
+    candidates_seed: int = dataclasses.field(default=0, metadata={"added": "0.2"})
+    """Seed of the candidates of sampled99; apart from the training seed, so that seeds share candidates."""
+    cold_start_events: int | None = dataclasses.field(default=None, metadata={"added": "0.2"})
+    """Users with at most so many events before the target get metrics of their own, too; None for no such slice."""

@@ -153,7 +153,7 @@ def _refuse_fixed(leaf: Leaf) -> None:
     for prefix, reason in _FIXED.items():
         if leaf.name == prefix or (prefix.endswith(".") and leaf.name.startswith(prefix)):
             raise UserError(f"search {leaf.name}: not a field to search: {reason}")
-    if not leaf.hashed:
+    if not leaf.hashed and not leaf.later:
         raise UserError(f"search {leaf.name}: not a field to search: the result does not depend on it")
 
 
