@@ -5,7 +5,7 @@ Data, text, settings: those of configs/studies/lmmrec_yelp_small.py, whose runs 
 Command: python -m jaxrec.study configs/studies/lmmrec_yelp_small_ablation.py --data yelp_s3rec=DIR --text.encoder DIR
 Hardware: two CPU cores.
 Wall time: a run as in the study it is taken from.
-Result: docs/results/lmmrec_yelp_small_ablation.md, the rows over WeightedGCL; those over PolyCF are not run yet.
+Result: docs/results/lmmrec_yelp_small_ablation.md
 """
 
 import dataclasses
