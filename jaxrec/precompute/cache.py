@@ -64,13 +64,23 @@ class Cache:
             for row in self._rows(columns, "vectors", hashes)
         }
 
-    def keep_reply(self, request_hash: str, reply: Reply, model: str, step: str, prompt_estimate: int) -> None:
-        """Keep a reply for good and end the lease on it. The first one stays where there are two."""
+    def keep_reply(
+        self, request_hash: str, reply: Reply, model: str, step: str, prompt_estimate: int, seconds: float = 0.0
+    ) -> None:
+        """Keep a reply for good and end the lease on it. The first one stays where there are two.
+
+        seconds: since the reply before it, or since asking began; their sum is what all took.
+        """
         row = (request_hash, model, step, reply.text, reply.problem, reply.prompt_tokens, reply.completion_tokens)
         row += (reply.cost_usd, int(reply.estimated), prompt_estimate, time.time())
         with self._database.writing() as connection:
             connection.execute(f"INSERT OR IGNORE INTO replies VALUES ({','.join('?' * len(row))})", row)
             connection.execute("DELETE FROM leases WHERE hash = ?", (request_hash,))
+            connection.execute(
+                "INSERT INTO paces VALUES (?, ?, ?) ON CONFLICT (model) DO UPDATE SET seconds = seconds"
+                " + excluded.seconds, completion_tokens = completion_tokens + excluded.completion_tokens",
+                (model, seconds, reply.completion_tokens),
+            )
 
     def keep_vectors(self, vectors: Iterable[tuple[str, Vector]], model: str) -> None:
         """Keep vectors by their hash for good and end the leases on them, in one transaction."""
@@ -123,6 +133,14 @@ class Cache:
                 (model, step),
             ).fetchone()
         return Usage(*row) if row[0] else Usage()
+
+    def seconds_a_token(self, model: str) -> float | None:
+        """How long a model took for a token of its answers, prompts and all included; None where nobody knows."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT seconds, completion_tokens FROM paces WHERE model = ?", (model,)
+            ).fetchone()
+        return row[0] / row[1] if row is not None and row[0] > 0 and row[1] > 0 else None
 
     def close(self) -> None:
         """End all own leases and give the file back."""

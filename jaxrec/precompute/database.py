@@ -35,6 +35,12 @@ CREATE TABLE IF NOT EXISTS reservations (
     id INTEGER PRIMARY KEY, job TEXT NOT NULL, owner TEXT NOT NULL, usd REAL NOT NULL
 );
 """
+_LATER_TABLES = """
+CREATE TABLE IF NOT EXISTS paces (
+    model TEXT PRIMARY KEY, seconds REAL NOT NULL, completion_tokens INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+"""Files of the first version may lack them; who does not know them does not miss them."""
 
 
 class Database:
@@ -72,6 +78,8 @@ class Database:
         if version == 0:
             # Two processes may come here at once: one waits, and finds all of it made.
             self._connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        if self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'paces'").fetchone() is None:
+            self._connection.executescript(f"BEGIN IMMEDIATE; {_LATER_TABLES} COMMIT;")
 
     def _write_ahead(self) -> None:
         """Turn on the write-ahead log; SQLite does not wait by itself where another process is about to do the same."""

@@ -72,7 +72,7 @@ def print_plan(console: Console, plans: Mapping[str, Plan | None]) -> None:
             table.add_row(name, "made already")
             continue
         whole += plan
-        table.add_row(name, *_plan_cells(plan))
+        table.add_row(name, *(_plan_cells(plan) if plan.requests else ("asks nobody",)))
     table.add_section()
     table.add_row("all", *_plan_cells(whole))
     console.print(table)
@@ -86,7 +86,11 @@ def print_plan(console: Console, plans: Mapping[str, Plan | None]) -> None:
 
 def _plan_cells(plan: Plan) -> list[str]:
     counts = (plan.requests, plan.cached, plan.prompt_tokens, plan.completion_tokens)
-    return [*(f"{count:,}" for count in counts), _dollars(plan.cost_usd), _duration(plan.seconds)]
+    if plan.untimed:
+        duration = f"over {_duration(plan.seconds)}" if plan.seconds else "unknown"
+    else:
+        duration = _duration(plan.seconds)
+    return [*(f"{count:,}" for count in counts), _dollars(plan.cost_usd), duration]
 
 
 def _figures(progress: Progress) -> str:

@@ -81,7 +81,7 @@ def plan(job: Job) -> Plan:
         found = _texts(job)
         texts = [text for kind in KINDS for text in found[kind] if text]
     if _source(job) != "openai":
-        return Plan(requests=len(texts))
+        return Plan(requests=len(texts), untimed=_source(job) == "encoder")
     return job.plan_embedding(texts, job.config.embeddings.dim)
 
 

@@ -1,7 +1,8 @@
 """What asking would take, before anything is asked: the cache's figures for what it holds, estimates for the rest.
 
 Estimates learn from what the cache holds of the same step and model: how many tokens the model counts for one of
-ours, how long its answers are, and how often an answer had to be repaired. A few dozen answers make them good.
+ours, how long its answers are, and how often an answer had to be repaired. A few dozen answers make them good. Time
+that the backend does not know is that of the model's answers so far.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ def plan_chats(requests: Sequence[Request], backend: Backend, cache: Cache | Non
     for step in dict.fromkeys(request.step for request in open_requests):
         of_step = [request for request in open_requests if request.step == step]
         plan += _plan_step(of_step, step, backend, cache)
+    if plan.untimed:
+        plan = _timed(plan, backend, cache)
     answered = sum(1 for request in requests if request.hash(backend.model) in held)
     return dataclasses.replace(
         plan,
@@ -58,6 +61,15 @@ def _held(unique: dict[str, Request], model: str, cache: Cache | None) -> tuple[
         held[repairs[repair_hash][0]].append(reply)
     open_repairs = [request for repair_hash, (_, request) in repairs.items() if repair_hash not in repaired]
     return held, [request for digest, request in unique.items() if digest not in held] + open_repairs
+
+
+def _timed(plan: Plan, backend: Backend, cache: Cache | None) -> Plan:
+    """The plan with the time that its answers take at the pace of those that are kept, where there are some."""
+    pace = cache.seconds_a_token(backend.model) if cache is not None else None
+    if pace is None:
+        note = f"how long {backend.model} takes is not known before it has answered: ask a few, and plan again"
+        return plan + Plan(notes=(note,))
+    return dataclasses.replace(plan, seconds=plan.completion_tokens * pace, untimed=False)
 
 
 def _plan_step(requests: list[Request], step: str, backend: Backend, cache: Cache | None) -> Plan:

@@ -122,7 +122,8 @@ class Failure:
 class Plan:
     """What asking would take. The first figures are of what is not cached, the `cached_` ones of what is.
 
-    requests counts both; cost in US dollars; seconds at the backend's speed, 0 where nobody knows it.
+    requests counts both; cost in US dollars; seconds at the backend's speed. untimed: some of it takes time that
+    nobody knows, which seconds does not count.
     """
 
     requests: int = 0
@@ -134,13 +135,15 @@ class Plan:
     cached_completion_tokens: int = 0
     cached_cost_usd: float = 0.0
     seconds: float = 0.0
+    untimed: bool = False
     notes: tuple[str, ...] = ()
 
     def __add__(self, other: Plan) -> Plan:
         """Two plans one after the other; a note that both have stands once."""
         mine, theirs = (dataclasses.asdict(plan) for plan in (self, other))
         notes = tuple(dict.fromkeys((*mine.pop("notes"), *theirs.pop("notes"))))
-        return Plan(**{name: mine[name] + theirs[name] for name in mine}, notes=notes)
+        untimed = mine.pop("untimed") or theirs.pop("untimed")
+        return Plan(**{name: mine[name] + theirs[name] for name in mine}, untimed=untimed, notes=notes)
 
 
 @dataclasses.dataclass(frozen=True)

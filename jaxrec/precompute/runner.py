@@ -113,15 +113,18 @@ class Runner:
     def _ask(self, requests: Mapping[str, Request], got: Got, meter: Meter) -> None:
         """Ask the backend for what is claimed; each reply is kept before anything else is done with it."""
         by_key = {request.key: digest for digest, request in requests.items()}
+        before = time.monotonic()
 
         def on_result(came: Reply | Failure) -> None:
+            nonlocal before
+            seconds, before = time.monotonic() - before, time.monotonic()
             digest = by_key.pop(came.key)
             if isinstance(came, Reply):
                 if self._cache is not None:
                     request = requests[digest]
                     # The backend's own estimate: what the plan will correct by what was counted.
                     estimate = self.backend.plan([request]).prompt_tokens
-                    self._cache.keep_reply(digest, came, self.backend.model, request.step, estimate)
+                    self._cache.keep_reply(digest, came, self.backend.model, request.step, estimate, seconds)
                 meter.took(came.prompt_tokens, came.completion_tokens, came.cost_usd, came.estimated)
             got(digest, came, False)
 

@@ -99,6 +99,22 @@ def test_a_file_that_is_no_cache_is_named(tmp_path):
         Cache(tmp_path / "newer")
 
 
+def test_a_file_from_before_there_were_paces_is_taken(tmp_path):
+    path = tmp_path / "cache.sqlite"
+    with Cache(path) as cache:
+        cache.keep_reply("h1", REPLY, "m", "s", 9)
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE paces")
+    connection.close()
+    with Cache(path) as cache:
+        assert cache.replies(["h1"]) == {"h1": REPLY}
+        assert cache.seconds_a_token("m") is None
+        for name, seconds in (("h2", 3.0), ("h3", 1.0)):
+            cache.keep_reply(name, REPLY, "m", "s", 9, seconds)
+        assert cache.seconds_a_token("m") == 4.0 / 40
+        assert cache.seconds_a_token("other") is None
+
+
 def test_the_hash_is_of_all_that_the_answer_depends_on():
     asked = request("a")
     same = [dataclasses.replace(asked, key="b"), dataclasses.replace(asked, step="x", facts={"a": 1}),

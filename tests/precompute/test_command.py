@@ -1,13 +1,17 @@
 """The command of the stage: what it prints, plans and refuses."""
 
 import contextlib
+import io
 import pathlib
 
 import pytest
+from rich.console import Console
 
 from jaxrec.errors import UserError
 from jaxrec.precompute.__main__ import main
+from jaxrec.precompute.display import print_plan
 from jaxrec.precompute.registry import STEPS, load_step, steps_in_order
+from jaxrec.precompute.requests import Plan
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -54,6 +58,18 @@ def test_the_plan_asks_nothing_and_needs_no_key(run, tmp_path, monkeypatch):
     assert 0 < float(rows[2][5]) < 1
     with pytest.raises(UserError, match="OPENAI_API_KEY"):
         run("--backend", "openai", "--motivations.item-limit", "2")
+
+
+def test_a_plan_says_what_nobody_knows():
+    timed, untimed = Plan(2, seconds=300.0), Plan(1, untimed=True, notes=("ask a few",))
+    said = io.StringIO()
+    print_plan(Console(file=said, width=120), {"a": timed, "b": untimed, "c": Plan(), "d": None})
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.getvalue().splitlines() if "│" in line]
+    assert [(row[0], row[1], row[-1]) for row in lines] == [
+        ("a", "2", "5 min"), ("b", "1", "unknown"), ("c", "asks nobody", ""), ("d", "made already", ""),
+        ("all", "3", "over 5 min"),
+    ]  # fmt: skip
+    assert said.getvalue().endswith("ask a few\n")
 
 
 def test_data_flags_that_differ_are_in_the_command_of_the_run(run):

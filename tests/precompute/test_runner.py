@@ -1,5 +1,8 @@
 """The runner with backends that need no server: rules, replay, and one made up; its plan and its progress."""
 
+import dataclasses
+import time
+
 import pytest
 
 from jaxrec.precompute.planning import LEARNED_FROM
@@ -102,6 +105,34 @@ def test_a_plan_counts_open_repairs_and_expects_more_of_them(cache):
     assert plan.cached == 20
     assert plan.cached_completion_tokens == 30 * 40
     assert plan.completion_tokens == pytest.approx(30 * 40, abs=5)
+
+
+def test_time_that_nobody_knows_is_learned_from_what_is_kept(cache):
+    class Slow(Told):
+        """Its plan knows no time, as that of a model on this machine."""
+
+        def ask(self, asked, on_result):
+            for one in asked:
+                time.sleep(0.02)
+                super().ask([one], on_result)
+
+        def plan(self, asked):
+            return dataclasses.replace(super().plan(asked), untimed=bool(asked))
+
+    runner = Runner(Slow(), cache)
+    blind = runner.plan(requests(40))
+    assert blind.untimed
+    assert "is not known before it has answered" in blind.notes[0]
+    runner.ask(requests(10))
+    pace = cache.seconds_a_token("told-1")
+    # At least what was slept, for 10 answers of 40 tokens; how much more is the machine's affair.
+    assert pace >= 10 * 0.02 / 400
+    plan = runner.plan(requests(40))
+    assert not plan.untimed
+    assert plan.notes == ()
+    assert plan.seconds == pytest.approx(30 * 40 * pace)
+    assert runner.plan(requests(10)) == dataclasses.replace(runner.plan(requests(10)), seconds=0.0, untimed=False)
+    assert Runner(ReplayBackend("told-1"), cache).plan(requests(10)).seconds == 0
 
 
 def test_progress_is_told_and_adds_up(cache):
