@@ -1,0 +1,268 @@
+"""Behaviours of a source: named, joined, counted; what does not fit is said in one line."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from jaxrec.data.behaviors import assign_behaviors, behavior_statistics, divide, parse_behaviors
+from jaxrec.data.config import DataConfig, FilterConfig
+from jaxrec.data.filters import apply_filters
+from jaxrec.data.prepared import dataset_sha256, load_dataset
+from jaxrec.data.training_targets import training_targets
+from jaxrec.errors import UserError
+from tests.data.making import interactions
+
+NAMES = ("buy", "cart", "view")
+SHOP = ("click=view", "favor=cart+buy")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXREC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("JAXREC_DATA", raising=False)
+
+
+def events(rows, names=NAMES):
+    """Of (user, item, behaviour, time)."""
+    users, items, behaviors, times = zip(*rows, strict=True)
+    index = [names.index(behavior) for behavior in behaviors]
+    return interactions(list(zip(users, items, strict=True)), times=times, behaviors=index, behavior_names=tuple(names))
+
+
+def rows_of(data):
+    names = [data.behavior_names[index] for index in data.behaviors]
+    return list(zip(data.user_ids.tolist(), data.item_ids.tolist(), names, data.timestamps.tolist(), strict=True))
+
+
+def write_events(path, rows):
+    lines = [f"{user},{item},{behavior},{time}" for user, item, behavior, time in rows]
+    path.write_text("user,item,behavior,timestamp\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def many(users=4):
+    """Each user views and buys items 0 to 4; the view comes first, the cart between the two."""
+    return [
+        (f"u{user}", f"i{item}", behavior, 100 * item + place)
+        for user in range(users)
+        for item in range(5)
+        for place, behavior in enumerate(("view", "cart", "buy"))
+    ]
+
+
+def test_of_joined_sources_the_first_event_of_a_pair_counts_however_rows_are_ordered():
+    shop = events([
+        (0, 0, "buy", 30), (0, 0, "view", 10), (0, 0, "cart", 20), (0, 0, "view", 11),
+        (1, 0, "buy", 5), (1, 1, "cart", 7), (1, 1, "cart", 6), (1, 1, "buy", 6),
+    ])  # fmt: skip
+    named, record = assign_behaviors(shop, SHOP)
+    assert rows_of(named) == [
+        (0, 0, "click", 10), (0, 0, "favor", 20), (0, 0, "click", 11), (1, 0, "favor", 5), (1, 1, "favor", 6)
+    ]  # fmt: skip
+    assert record["named"] == {"click": ["view"], "favor": ["cart", "buy"]}
+    assert record["repeats_of_joined"] == {"favor": 3}
+    assert record["left_out"] == {}
+
+
+def test_what_is_not_named_is_left_out_and_counted():
+    shop = events([(0, 0, "view", 1), (0, 0, "buy", 2), (0, 1, "cart", 3), (0, 1, "cart", 4)])
+    named, record = assign_behaviors(shop, ("click=view", "favor=buy"))
+    assert rows_of(named) == [(0, 0, "click", 1), (0, 0, "favor", 2)]
+    assert record["left_out"] == {"cart": 2}
+
+
+def test_repeats_are_those_within_one_behaviour():
+    shop = events([(0, 0, "view", 1), (0, 0, "view", 2), (0, 0, "buy", 3), (0, 0, "buy", 4)])
+    named, _ = assign_behaviors(shop, ("click=view", "favor=buy"))
+    kept, _ = apply_filters(named, FilterConfig(), by_behavior=True)
+    assert rows_of(kept) == [(0, 0, "click", 1), (0, 0, "favor", 3)]
+    kept, _ = apply_filters(named, FilterConfig(duplicates="last"), by_behavior=True)
+    assert rows_of(kept) == [(0, 0, "click", 2), (0, 0, "favor", 4)]
+    kept, _ = apply_filters(named, FilterConfig(duplicates="keep"), by_behavior=True)
+    assert len(kept) == 4
+
+
+def test_a_joined_behaviour_keeps_the_first_even_where_repeats_are_kept(tmp_path):
+    path = write_events(tmp_path / "events.csv", many())
+    config = DataConfig(path=str(path), behaviors=SHOP, split="leave_one_out", filter=FilterConfig(duplicates="keep"))
+    dataset = load_dataset(config)
+    assert dataset.provenance["behaviors"]["statistics"]["behaviors"]["favor"]["events"] == 20
+    times = np.concatenate([part.timestamps for part in (dataset.train, dataset.valid, dataset.test)])
+    assert set((times % 100).tolist()) == {1}  # the cart's
+
+
+def test_target_and_auxiliary_share_one_pair_of_id_maps(tmp_path):
+    rows = [*many(), ("only_views", "unbought", "view", 7)]
+    dataset = load_dataset(DataConfig(path=str(write_events(tmp_path / "e.csv", rows)), behaviors=SHOP,
+                                      split="leave_one_out"))  # fmt: skip
+    assert [len(part) for part in (dataset.train, dataset.valid, dataset.test)] == [12, 4, 4]
+    assert dataset.behavior_names == ("click", "favor")
+    assert dataset.num_behaviors == 2
+    assert dataset.num_events == 41
+    auxiliary = dataset.auxiliary
+    assert len(auxiliary) == 21
+    assert set(auxiliary.behaviors.tolist()) == {0}
+    assert set(dataset.train.behaviors.tolist()) == {1}
+    assert auxiliary.users is dataset.users
+    assert auxiliary.items is dataset.items
+    assert "unbought" in dataset.items.raw.tolist()
+    assert dataset.provenance["statistics"]["density"] == 20 / (5 * 6)
+    statistics = dataset.provenance["behaviors"]["statistics"]
+    assert (statistics["users"], statistics["items"], statistics["events"]) == (5, 6, 41)
+    assert statistics["least_per_user"] == 1
+    assert statistics["behaviors"]["click"] == {
+        "events": 21, "users": 5, "items": 6, "mean_per_user": 4.2, "least_per_user": 1, "most_per_user": 5
+    }  # fmt: skip
+    assert statistics["behaviors"]["favor"]["mean_per_user"] == 4.0
+    assert statistics["behaviors"]["favor"]["least_per_user"] == 0
+
+
+def test_one_named_behaviour_is_a_target_alone(tmp_path):
+    path = write_events(tmp_path / "e.csv", many())
+    dataset = load_dataset(DataConfig(path=str(path), behaviors=("favor=cart+buy",), split="leave_one_out"))
+    assert dataset.auxiliary is None
+    assert dataset.num_behaviors == 1
+    assert dataset.num_events == 20
+    assert dataset.provenance["behaviors"]["left_out"] == {"view": 20}
+
+
+def test_users_with_few_events_over_all_behaviours_are_left_out(tmp_path):
+    rows = [*many(3), ("few", "i0", "view", 1), ("few", "i1", "view", 2), ("few", "i0", "buy", 3)]
+    path = str(write_events(tmp_path / "e.csv", rows))
+    whole = load_dataset(DataConfig(path=path, behaviors=SHOP, split="leave_one_out"))
+    assert whole.num_users == 4
+    enough = DataConfig(path=path, behaviors=SHOP, split="leave_one_out", filter=FilterConfig(min_events=4))
+    dataset = load_dataset(enough)
+    assert "few" not in dataset.users.raw.tolist()
+    assert dataset.num_users == 3
+    step = dataset.provenance["steps"][-1]
+    assert (step["step"], step["setting"]) == ("min_events", 4)
+    assert step["before"]["users"] - step["after"]["users"] == 1
+    three = dataclasses.replace(enough, filter=FilterConfig(min_events=3))
+    assert load_dataset(three).num_users == 4
+
+
+def test_settings_at_rest_leave_the_hash_as_it_was(tmp_path):
+    # Hashes of the sample from before there were behaviours.
+    assert dataset_sha256(DataConfig())[:16] == "5d029bfa95a15288"
+    assert dataset_sha256(DataConfig(split="leave_one_out"))[:16] == "5421e44d39a6f089"
+    others = [
+        DataConfig(behaviors=("favor=favor",)),
+        DataConfig(behaviors=("click=click", "favor=favor")),
+        DataConfig(filter=FilterConfig(min_events=2)),
+    ]
+    assert len({dataset_sha256(config) for config in [DataConfig(), *others]}) == 4
+
+
+def test_the_sample_has_its_clicks_where_they_are_named():
+    plain = load_dataset(DataConfig(split="leave_one_out"))
+    dataset = load_dataset(DataConfig(split="leave_one_out", behaviors=("click=click", "favor=favor"), reviews=True))
+    assert plain.auxiliary is None
+    for name in ("train", "valid", "test"):
+        one, other = getattr(plain, name), getattr(dataset, name)
+        np.testing.assert_array_equal(one.user_ids, other.user_ids)
+        np.testing.assert_array_equal(one.item_ids, other.item_ids)
+        np.testing.assert_array_equal(one.timestamps, other.timestamps)
+        np.testing.assert_array_equal(one.ratings, other.ratings)
+    np.testing.assert_array_equal(plain.items.raw, dataset.items.raw)
+    assert dataset.item_text == plain.item_text
+    assert 40_000 < len(dataset.auxiliary) < 60_000
+    assert dataset.auxiliary.ratings is None
+    reviewed = load_dataset(DataConfig(split="leave_one_out", reviews=True))
+    for name in ("train", "valid", "test"):
+        written, given = getattr(dataset, name).reviews, getattr(reviewed, name).reviews
+        assert [dataset.reviews[row] for row in written[written >= 0]] == [
+            reviewed.reviews[row] for row in given[given >= 0]
+        ]
+
+
+def test_auxiliary_events_come_back_from_the_cache(tmp_path):
+    config = DataConfig(path=str(write_events(tmp_path / "e.csv", many())), behaviors=SHOP, split="leave_one_out")
+    told = []
+    first, again = load_dataset(config), load_dataset(config, told.append)
+    assert told[0].startswith("using")
+    assert again.provenance == first.provenance
+    assert again.behavior_names == first.behavior_names
+    for column in ("user_ids", "item_ids", "timestamps", "behaviors"):
+        np.testing.assert_array_equal(getattr(again.auxiliary, column), getattr(first.auxiliary, column))
+    assert again.auxiliary.ratings is None
+
+
+@pytest.mark.parametrize(
+    ("behaviors", "words"),
+    [
+        (("click",), ["'click'", "name=source"]),
+        (("click=",), ["'click='", "name=source"]),
+        (("=view",), ["'=view'", "name=source"]),
+        (("click=view+",), ["'click=view+'"]),
+        (("click=view", "click=buy"), ["click twice"]),
+        (("click=view", "favor=view+buy"), ["view is both click and favor"]),
+        (tuple(f"b{n}=s{n}" for n in range(20)), ["found 20", "up to 16"]),
+    ],
+)
+def test_behaviours_that_no_source_could_have(behaviors, words):
+    with pytest.raises(UserError) as refusal:
+        parse_behaviors(behaviors)
+    message = str(refusal.value)
+    assert message.startswith("data.behaviors: ")
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "settings", "words"),
+    [
+        ("user,item,behavior,timestamp", "u{0},i{0},view,{0}", {}, ["favor=cart", "the source has view"]),
+        ("user,item,timestamp", "u{0},i{0},{0}", {}, ["no behaviours", "data.columns.behavior"]),
+        ("user,item,behavior", "u{0},i{0},view", {"behaviors": ("a=view", "b=buy")}, ["no times"]),
+        ("user,item,behavior,timestamp", "u{0},i{0},view,{0}", {"filter": FilterConfig(behavior="view")},
+         ["data.filter.behavior", "data.behaviors"]),
+        ("user,item,behavior,timestamp", "u{0},i{0},view,{0}", {"filter": FilterConfig(min_events=-1)},
+         ["data.filter.min_events", "-1", "0 or more"]),
+        ("user,item,behavior,timestamp", "u{0},i{0},view,{0}",
+         {"behaviors": ("a=view",), "filter": FilterConfig(min_events=9)}, ["data.filter.min_events = 9", "none of"]),
+    ],
+)  # fmt: skip
+def test_behaviours_that_the_source_has_not_are_named_in_one_line(tmp_path, header, row, settings, words):
+    path = tmp_path / "events.csv"
+    path.write_text(header + "\n" + "".join(row.format(n) + "\n" for n in range(6)))
+    with pytest.raises(UserError) as refusal:
+        load_dataset(DataConfig(**({"path": str(path), "behaviors": SHOP} | settings)))
+    message = str(refusal.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_a_filter_that_takes_the_whole_target_is_said(tmp_path):
+    rows = [(f"u{n % 3}", f"i{n}", "view", n) for n in range(20)] + [("u0", "i0", "buy", 99), ("u0", "i1", "cart", 99)]
+    path = write_events(tmp_path / "e.csv", rows)
+    with pytest.raises(UserError, match="no event of favor, the target, is left"):
+        load_dataset(DataConfig(path=str(path), behaviors=SHOP, filter=FilterConfig(end_time=50)))
+
+
+def test_divide_gives_the_target_and_the_others():
+    shop = events([(0, 0, "view", 1), (0, 0, "buy", 2), (0, 1, "cart", 3)])
+    named, _ = assign_behaviors(shop, ("look=view", "keep=cart", "favor=buy"))
+    target, others = divide(named)
+    assert rows_of(target) == [(0, 0, "favor", 2)]
+    assert rows_of(others) == [(0, 0, "look", 1), (0, 1, "keep", 3)]
+    assert behavior_statistics(named)["behaviors"]["keep"]["events"] == 1
+
+
+def test_a_catalogue_of_one_item_and_a_user_with_only_the_target(tmp_path):
+    rows = [("a", "only", "buy", 1), ("a", "only", "buy", 2), ("a", "only", "buy", 3), ("b", "only", "buy", 4)]
+    path = str(write_events(tmp_path / "e.csv", rows))
+    # With the default every repeat goes, and nothing is left to hold out.
+    with pytest.raises(UserError, match="no user has 3 interactions"):
+        load_dataset(DataConfig(path=path, behaviors=("favor=buy",), split="leave_one_out"))
+    kept = DataConfig(
+        path=path, behaviors=("favor=buy",), split="leave_one_out", filter=FilterConfig(duplicates="keep")
+    )
+    dataset = load_dataset(kept)
+    assert dataset.num_items == 1
+    assert [len(part) for part in (dataset.train, dataset.valid, dataset.test)] == [2, 1, 1]
+    with pytest.raises(UserError, match="none of 2 training interactions has an event before it"):
+        training_targets(dataset, 5)
