@@ -63,6 +63,7 @@ class Connection:
     def __init__(self, settings: OpenAISettings, key: Key, ledger: Ledger) -> None:
         import openai
 
+        address = settings.address()
         self._openai, self._settings, self._key, self._ledger = openai, settings, key, ledger
         self._gate, self._settled, self._under_way = Gate(), asyncio.Condition(), 0
         self._given_up, self.fatal = 0, ""
@@ -71,7 +72,7 @@ class Connection:
         # The client's own retries would be sent without a reservation.
         self.client = openai.AsyncOpenAI(
             api_key=key.reveal(),
-            base_url=settings.base_url,
+            base_url=address,
             max_retries=0,
             timeout=openai.Timeout(settings.timeout_seconds, connect=min(settings.timeout_seconds, 20.0)),
         )
@@ -139,7 +140,7 @@ class Connection:
             response = await send()
             text = response.text
         try:
-            return json.loads(self._key.hidden(text))
+            return json.loads(self._key.hidden_in_answer(text))
         except (ValueError, RecursionError):
             raise Unusable(f"the body is no JSON: {_short(self._key.hidden(text))!r}") from None
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import urllib.parse
 from typing import Literal
 
 from jaxrec.errors import UserError
+
+ADDRESS_VARIABLE = "OPENAI_BASE_URL"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LEAST_SECRET_CHARS = 12
+"""What is shorter is no key but the word that stands for one where the server asks for none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,20 +69,35 @@ class OpenAISettings:
                 raise UserError(f"{prefix}.{name}: {value}; allowed: at least 0, or None for no bound")
         if self.token_field not in ("max_tokens", "max_completion_tokens"):
             raise UserError(f"{prefix}.token_field: {self.token_field!r}; allowed: max_tokens, max_completion_tokens")
+        if not _VARIABLE.fullmatch(self.key_variable):
+            # Not shown: whoever mistakes this field puts the key itself here.
+            raise UserError(
+                f"{prefix}.key_variable: found something else (not shown, in case it is a key), allowed: the name of "
+                "an environment variable, such as OPENAI_API_KEY"
+            )
         if self.base_url is not None:
-            _check_address(self.base_url, prefix)
+            _check_address(self.base_url, f"{prefix}.base_url")
+
+    def address(self) -> str | None:
+        """Where the server is; None for the client's own default. Raises: UserError where it holds a secret."""
+        if self.base_url is not None:
+            return self.base_url
+        address = os.environ.get(ADDRESS_VARIABLE, "").strip()
+        if address:
+            _check_address(address, ADDRESS_VARIABLE)
+        return address or None
 
 
-def _check_address(address: str, prefix: str) -> None:
+def _check_address(address: str, where: str) -> None:
     try:
         parts = urllib.parse.urlsplit(address)
     except ValueError as error:
-        raise UserError(f"{prefix}.base_url: no address ({error}); allowed: http:// or https://") from None
+        raise UserError(f"{where}: no address ({error}); allowed: http:// or https://") from None
     if parts.username is not None or parts.password is not None or parts.query:
         # Not shown: what stands there may be a secret.
-        raise UserError(f"{prefix}.base_url: holds a user, a password or a query; keys come from the environment alone")
+        raise UserError(f"{where}: holds a user, a password or a query; keys come from their own variable alone")
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UserError(f"{prefix}.base_url: {address!r}; allowed: an address that begins with http:// or https://")
+        raise UserError(f"{where}: {address!r}; allowed: an address that begins with http:// or https://")
 
 
 class Key:
@@ -92,6 +113,10 @@ class Key:
     def hidden(self, text: str) -> str:
         """The text with a mark wherever the key stood."""
         return text.replace(self._value, "[key]")
+
+    def hidden_in_answer(self, text: str) -> str:
+        """The same for what a server answers; a word that stands for a key is left there, since texts hold words."""
+        return self.hidden(text) if len(self._value) >= _LEAST_SECRET_CHARS else text
 
     def __repr__(self) -> str:
         return "Key([key])"

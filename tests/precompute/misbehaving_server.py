@@ -169,8 +169,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Quiet."""
 
 
+def told_text(body: dict) -> str:
+    """The text of a right answer."""
+    return json.dumps({"answer": told(body["messages"])})
+
+
 def _told(body: dict, fault: str | None) -> tuple[dict, float]:
-    text = json.dumps({"answer": told(body["messages"])})
+    text = told_text(body)
     texts = {"wrong_schema": '{"other": 1}', "half_answer": text[:-4], "empty": "", "echo": text}
     text = texts.get(fault or "", text)
     if fault == "wrong_once" and len(body["messages"]) < 3:

@@ -2,20 +2,27 @@
 
 import contextlib
 import io
+import json
 import logging
+import pathlib
 import traceback
 
 import pytest
 
 from jaxrec.errors import UserError
+from jaxrec.precompute.__main__ import main
 from jaxrec.precompute.cache import Cache
 from jaxrec.precompute.embedding_runner import EmbeddingRunner
+from jaxrec.precompute.motivation_schema import TYPICAL
 from jaxrec.precompute.openai_backend import OpenAIBackend
 from jaxrec.precompute.openai_embeddings import OpenAIEmbeddings
 from jaxrec.precompute.openai_settings import read_key
 from jaxrec.precompute.runner import Runner
-from tests.precompute.asking import requests
+from tests.precompute import misbehaving_server
+from tests.precompute.asking import requests, right
 from tests.precompute.misbehaving_server import always, at_random
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 FAULTS = ("400", "500", "429", "echo", "reset", "cut", "half_json", "no_choice", "wrong_schema", "hang")
 
@@ -69,6 +76,53 @@ def test_key_is_in_no_log_cache_result_error_or_traceback(start, settings, tmp_p
     for name, text in texts.items():
         assert key not in text, name
         assert key[3:] not in text, name
+
+
+def test_the_command_writes_and_says_no_key(start, settings, tmp_path, key, monkeypatch, capsys):
+    """Answers, outputs, manifests, usage, and what stands on the screen, with a server that repeats the key."""
+    monkeypatch.chdir(ROOT)
+    typical = json.dumps(TYPICAL | {"summary": f"You asked with {key}."})
+    monkeypatch.setattr(misbehaving_server, "told_text", lambda body: typical)
+    server = start(always("echo"))
+    given = settings(server)
+    flags = ["--config", "configs/precompute_sample.py", "--backend", "openai", "--out", str(tmp_path / "out")]
+    flags += ["--steps", "motivations", "embeddings", "--motivations.item-limit", "4", "--motivations.user-limit", "3"]
+    for name in ("base_url", "prices", "model", "embedding_model"):
+        flags += [f"--openai.{name.replace('_', '-')}", str(getattr(given, name))]
+    assert main(flags) == 0
+    server.fault = always("401")
+    with pytest.raises(UserError, match="key is refused") as caught:
+        main([*flags, "--motivations.seed", "1"])
+    shown = capsys.readouterr()
+    texts = {path.name: path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"manifest.json", "usage.json", "item.jsonl", "answers.sqlite"} <= set(texts)
+    assert "You asked with [key]." in texts["item.jsonl"]
+    texts |= {"shown": shown.out + shown.err, "error": "".join(traceback.format_exception(caught.value))}
+    assert [name for name, text in texts.items() if key in text or key[3:] in text] == []
+
+
+@pytest.mark.parametrize("word", ["e", "EMPTY", "choices"])
+def test_a_word_that_stands_for_a_key_changes_no_answer(start, settings, cache, monkeypatch, word):
+    monkeypatch.setenv("OPENAI_API_KEY", word)
+    backend = OpenAIBackend(settings(start()), cache.path)
+    asked = requests(3)
+    answers = Runner(backend, cache).ask(asked)
+    backend.close()
+    assert [answers[one.key].value for one in asked] == [right(one) for one in asked]
+
+
+def test_secrets_in_the_wrong_place_are_refused_and_not_shown(start, settings, cache, key, monkeypatch):
+    server = start()
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url.replace("//", "//me:planted-word@"))
+    backend = OpenAIBackend(settings(server, base_url=None), cache.path)
+    with pytest.raises(UserError, match="OPENAI_BASE_URL: holds a user, a password") as caught:
+        backend.ask(requests(1), lambda result: None)
+    backend.close()
+    assert "planted" not in str(caught.value)
+    with pytest.raises(UserError, match="key_variable: found something else") as caught:
+        OpenAIBackend(settings(server, key_variable=key), cache.path)
+    assert key not in str(caught.value)
+    assert server.received == []
 
 
 def test_a_key_shows_itself_to_nobody(key, monkeypatch):

@@ -167,7 +167,7 @@ def test_no_key_and_no_price_are_said_before_anything_is_asked(start, settings, 
         ask(cache, settings(server), requests(2))
     with pytest.raises(UserError, match="no price of 'other'"):
         ask(cache, settings(server, model="other", max_usd=1.0), requests(2))
-    with pytest.raises(UserError, match="come from the environment"):
+    with pytest.raises(UserError, match="their own variable alone"):
         ask(cache, settings(server, base_url="http://user:word@127.0.0.1/v1"), requests(2))
     assert server.received == []
 

@@ -20,7 +20,6 @@ from jaxrec.precompute.simulated_user.step import STEP, rerank
 from jaxrec.precompute.untrusted_text import CLOSING, OPENING
 from tests.data.making import interactions
 from tests.precompute.fake_job import FakeJob
-from tests.precompute.hostile_texts import HOSTILE_TEXTS
 
 RAW = (["ann", "bob", "cy"], [f"i{number}" for number in range(8)])
 TITLES = ["Zero", "One, the first", "Two", "", "Four", "Four", "Six", "Seven"]
@@ -196,27 +195,6 @@ def test_a_damaged_replay_is_named(tmp_path, line, said):
         said_before([], path)
     with pytest.raises(UserError, match="cannot be read"):
         said_before([], tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("text", HOSTILE_TEXTS.values(), ids=HOSTILE_TEXTS)
-def test_a_hostile_title_changes_its_own_name_alone(tmp_path, text):
-    titles = [*TITLES]
-    titles[2] = "Plain"
-    made, benign = job(tmp_path, Given(lambda request: None)), job(tmp_path, Given(lambda request: None))
-    titles[2] = text
-    made = job(tmp_path, Given(lambda request: None), titles=titles)
-    for each in (made, benign):
-        run(tmp_path, each)
-    hostile, plain = made.asked[0].messages[1].content, benign.asked[0].messages[1].content
-    assert hostile.partition(OPENING)[0] == plain.partition(OPENING)[0]
-    assert hostile.count(OPENING) == hostile.count(CLOSING) == 1
-    assert hostile.count("\n") == plain.count("\n")
-    found, wanted = (json.loads(each.partition(OPENING)[2].removesuffix(CLOSING)) for each in (hostile, plain))
-    assert found["profile"] == wanted["profile"]
-    assert found["memory"] == wanted["memory"]
-    if "(2)" not in found["candidates"][0]:
-        assert found["candidates"][1:] == wanted["candidates"][1:]
-    assert len(found["candidates"][0]) <= 90
 
 
 @pytest.fixture(scope="module")
