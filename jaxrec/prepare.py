@@ -16,6 +16,7 @@ from rich.table import Table
 
 from jaxrec.command_line import run_command
 from jaxrec.config import Experiment, override
+from jaxrec.data.behaviors import behavior_sentences
 from jaxrec.data.config import DataConfig
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.export import check_export_folder, export
@@ -73,9 +74,30 @@ def print_preparation(console: Console, dataset: Dataset) -> None:
     for name, counts in record["split"]["parts"].items():
         row(name, counts)
     console.print(table)
-    for line in [*_skipped(record["source"]), *noise_sentences(record), *leakage_sentences(record["leakage"])]:
+    if "behaviors" in record:
+        console.print(_behaviors_table(record["behaviors"]))
+    told = [*_skipped(record["source"]), *behavior_sentences(record), *noise_sentences(record)]
+    for line in [*told, *leakage_sentences(record["leakage"])]:
         console.print(line, soft_wrap=True, markup=False)
     console.print(f"sha256 {dataset.sha256}", soft_wrap=True)
+
+
+def _behaviors_table(record: dict) -> Table:
+    """What is left of each behaviour, in the form in which papers print their data sets."""
+    statistics = record["statistics"]
+    table = Table(title="behaviours, after all filters", title_justify="left")
+    table.add_column("behaviour")
+    for column in ("events", "users", "items", "mean a user", "least", "most"):
+        table.add_column(column, justify="right")
+    for name, of in statistics["behaviors"].items():
+        counts = (f"{of[column]:,}" for column in ("events", "users", "items"))
+        ends = (f"{of[column]:,}" for column in ("least_per_user", "most_per_user"))
+        table.add_row(f"{name} = {' + '.join(record['named'][name])}", *counts, f"{of['mean_per_user']:.2f}", *ends)
+    table.add_section()
+    counts = (f"{statistics[column]:,}" for column in ("events", "users", "items"))
+    ends = (f"{statistics[column]:,}" for column in ("least_per_user", "most_per_user"))
+    table.add_row("all", *counts, f"{statistics['mean_per_user']:.2f}", *ends)
+    return table
 
 
 def _label(step: dict) -> str:

@@ -114,6 +114,20 @@ def divide(events: Interactions) -> tuple[Interactions, Interactions | None]:
     return events.take(target), others
 
 
+def behavior_sentences(provenance: dict[str, Any]) -> list[str]:
+    """What was left out and joined according to the record of a data set, in plain words; nothing where nothing was."""
+    record = provenance.get("behaviors", {})
+    lines = [
+        f"{size:,} events of {name} were left out: no behaviour names it."
+        for name, size in record.get("left_out", {}).items()
+    ]
+    for name, size in record.get("repeats_of_joined", {}).items():
+        joined = " and ".join(record["named"][name])
+        if size:
+            lines.append(f"{size:,} events of {joined} followed one of the same user and item; {name} is the first.")
+    return lines
+
+
 def behavior_statistics(events: Interactions) -> dict[str, Any]:
     """Users, items and events over all behaviours, and of each: events, users, items, mean and least of a user. JSON.
 
@@ -128,6 +142,7 @@ def behavior_statistics(events: Interactions) -> dict[str, Any]:
         "events": len(events),
         "mean_per_user": len(events) / num_users,
         "least_per_user": int(sizes.min()),
+        "most_per_user": int(sizes.max()),
         "behaviors": {},
     }
     for place, name in enumerate(events.behavior_names):

@@ -55,8 +55,9 @@ class DataConfig:
     path: str | None = dataclasses.field(default=None, metadata={"hash": False})
     """File or folder of interactions. Without it: $JAXREC_DATA/<name>, then the built-in sample."""
     format: Literal[
-        "auto", "csv", "tsv", "parquet", "recbole", "adjacency", "sequences", "movielens", "amazon", "yelp", "steam"
-    ] = "auto"
+        "auto", "csv", "tsv", "parquet", "recbole", "adjacency", "sequences", "movielens", "amazon", "yelp", "steam",
+        "rectmall", "kuaishou",
+    ] = "auto"  # fmt: skip
     """Format of the files; `auto` tells it from their content."""
     columns: ColumnsConfig = ColumnsConfig()
     require_real: bool = dataclasses.field(default=False, metadata={"hash": False})
@@ -73,6 +74,9 @@ class DataConfig:
     filter: FilterConfig = FilterConfig()
     split: Literal["given", "ratio", "leave_one_out", "global_temporal"] = "ratio"
     """How interactions become train, valid and test."""
+    leave_one_out_from: int = dataclasses.field(default=3, metadata={"added": "0.2"})
+    """`leave_one_out` divides users with at least so many interactions of the target; 2 and 1 leave nothing of some in
+    train, which is for those whose other behaviours tell enough."""
     ratio: tuple[float, float, float] = (3.0, 1.0, 1.0)
     """Shares of train, valid and test for `ratio` (per user) and `global_temporal` (over all)."""
     order: Literal["random", "temporal"] = "random"

@@ -22,8 +22,9 @@ def check_export_folder(folder: pathlib.Path) -> None:
 
 
 def export(dataset: Dataset, folder: pathlib.Path) -> None:
-    """Write train.csv, valid.csv, test.csv (raw ids, header user,item[,rating][,timestamp][,behavior]),
-    item_text.jsonl where there is text, and provenance.json; all of them or none.
+    """Write train.csv, valid.csv, test.csv (raw ids, header user,item[,rating][,timestamp][,behavior]), auxiliary.csv
+    where there are other behaviours, item_text.jsonl where there is text, item_fields.jsonl where there are fields, and
+    provenance.json; all of them or none.
 
     Raises UserError where the folder holds something or cannot be written.
     """
@@ -34,6 +35,10 @@ def export(dataset: Dataset, folder: pathlib.Path) -> None:
         try:
             for name in PARTS:
                 _write_part(getattr(dataset, name), dataset.reviews, temporary / f"{name}.csv")
+            if dataset.auxiliary is not None:
+                _write_part(dataset.auxiliary, None, temporary / "auxiliary.csv")
+            if dataset.item_fields:
+                _write_fields(dataset, temporary / "item_fields.jsonl")
             if dataset.item_text is not None:
                 _write_text(dataset, temporary / "item_text.jsonl")
             record = json.dumps({"sha256": dataset.sha256} | dataset.provenance, indent=2, ensure_ascii=False)
@@ -69,6 +74,13 @@ def _write_text(dataset: Dataset, path: pathlib.Path) -> None:
         for raw, text in zip(dataset.items.raw.tolist(), dataset.item_text or (), strict=True):
             if text:
                 stream.write(json.dumps({"item": raw, "text": text}, ensure_ascii=False) + "\n")
+
+
+def _write_fields(dataset: Dataset, path: pathlib.Path) -> None:
+    columns = {name: values.tolist() for name, values in dataset.item_fields.items()}
+    with path.open("w", encoding="utf-8") as stream:
+        for raw, *values in zip(dataset.items.raw.tolist(), *columns.values(), strict=True):
+            stream.write(json.dumps({"item": raw} | dict(zip(columns, values, strict=True)), ensure_ascii=False) + "\n")
 
 
 def _umask() -> int:

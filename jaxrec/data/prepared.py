@@ -21,17 +21,11 @@ from jaxrec.data.interactions import Interactions
 from jaxrec.data.leakage import leakage_report
 from jaxrec.data.noise import add_noise, check_noise
 from jaxrec.data.packed_text import PackedText
+from jaxrec.data.recipe import recipe, recipe_sha256
 from jaxrec.data.reviews import keep_used
-from jaxrec.data.source import content_digest, digest, find_source
+from jaxrec.data.source import content_digest, find_source
 from jaxrec.data.splits import check_split, pool, split_with_record
 
-RECIPE_VERSION = 1
-"""Raised when the same settings come to mean another dataset."""
-
-_RECIPE = (
-    "format", "columns", "pool", "on_bad_row", "filter", "split", "ratio", "order", "split_seed", "noise", "noise_seed"
-)  # fmt: skip
-_NOISE = ("noise", "noise_seed")
 _PLACES_FOR_TIMES = ("sequences",)
 """Formats whose timestamps are places in a user's sequence: they order one user's rows and compare no two users."""
 
@@ -51,7 +45,7 @@ def load_dataset(config: DataConfig, on_event: Callable[[str], None] | None = No
     if path is None:
         return _from_sample(config)
     content = content_digest(path)
-    sha256 = _sha256(content, config)
+    sha256 = recipe_sha256(content, config)
     entry = prepared_cache.cache_folder(config.cache) / f"{sha256[:40]}-{jaxrec.__version__}"
     dataset = _from_cache(entry, sha256, tell)
     if dataset is None:
@@ -73,49 +67,8 @@ def dataset_sha256(config: DataConfig) -> str:
 
     path = find_source(config)
     if path is None:
-        return _sha256({"sample": VERSION}, _for_sample(config))
-    return _sha256(content_digest(path), config)
-
-
-def sha256s_of_split(dataset: Dataset) -> frozenset[str]:
-    """Its own sha256, and those of the datasets that hold the same interactions in the same parts but for what only
-    adds to them: noise in training, and review texts. All without what this one has; with it, they are not known."""
-    made = dataset.provenance
-    if "recipe" not in made or "source" not in made:
-        return frozenset((dataset.sha256,))
-    given = made["recipe"]
-    columns = {name: column for name, column in given["columns"].items() if name != "review"}
-    unread = {name: value for name, value in given.items() if name != "reviews"} | {"columns": columns}
-    recipes = [given, unread]
-    if made.get("noise", {}).get("interactions"):
-        recipes += [settings | _noiseless() for settings in recipes]
-    content = _content(made["source"])
-    return frozenset((dataset.sha256, *(digest({"content": content, "recipe": one}) for one in recipes)))
-
-
-def _content(source: dict[str, Any]) -> Any:
-    """What the sha256 of a dataset says about where it came from."""
-    return {"sample": source["version"]} if source["kind"] == "sample" else source["sha256"]
-
-
-def _noiseless() -> dict[str, Any]:
-    return {field.name: field.default for field in dataclasses.fields(DataConfig) if field.name in _NOISE}
-
-
-def recipe(config: DataConfig) -> dict[str, Any]:
-    """The settings that decide what becomes of given content, as JSON."""
-    settings = dataclasses.asdict(config)
-    chosen = {name: settings[name] for name in _RECIPE}
-    # What is not asked for is not named, so that data sets from before there was the setting keep their hashes.
-    if config.filter.min_events == 0:
-        del chosen["filter"]["min_events"]
-    if config.behaviors:
-        chosen["behaviors"] = settings["behaviors"]
-    if config.reviews:
-        return {"version": RECIPE_VERSION} | chosen | {"reviews": True}
-    # Without reviews it does not matter what their column is called.
-    del chosen["columns"]["review"]
-    return {"version": RECIPE_VERSION} | chosen
+        return recipe_sha256({"sample": VERSION}, _for_sample(config))
+    return recipe_sha256(content_digest(path), config)
 
 
 def _from_cache(entry: pathlib.Path, sha256: str, tell: Callable[[str], None]) -> Dataset | None:
@@ -144,11 +97,11 @@ def _from_files(config: DataConfig, path: pathlib.Path, content: str, sha256: st
         # The provenance travels with results, so it says which file and not where on this machine.
         "skipped_examples": [example.replace(here, "") for example in result.examples],
     }
-    text = result.item_text
     interactions, chronological = result.interactions, result.format in _PLACES_FOR_TIMES
     if chronological:
         interactions = dataclasses.replace(interactions, timestamps=None)
-    return _prepare(config, "path", interactions, text, result.reviews, source, sha256, chronological)
+    about = _About(result.item_text, result.reviews, result.item_fields)
+    return _prepare(config, "path", interactions, about, source, sha256, chronological)
 
 
 def _from_sample(config: DataConfig) -> Dataset:
@@ -169,7 +122,7 @@ def _from_sample(config: DataConfig) -> Dataset:
         "version": VERSION,
         "ignored_settings": {name: value for name, value in ignored.items() if value is not None},
     }
-    sha256 = _sha256({"sample": VERSION}, adapted)
+    sha256 = recipe_sha256({"sample": VERSION}, adapted)
     text = dict(zip(sample.interactions.items.raw.tolist(), sample.item_text, strict=True))
     interactions, reviews = sample.interactions, None
     favors = np.arange(len(interactions))
@@ -180,7 +133,7 @@ def _from_sample(config: DataConfig) -> Dataset:
         written = np.full(len(interactions), -1, np.int32)
         written[favors[sample.reviews.rows]] = np.arange(len(sample.reviews.rows), dtype=np.int32)
         interactions, reviews = dataclasses.replace(interactions, reviews=written), PackedText.pack(sample.reviews.text)
-    return _prepare(adapted, "sample", interactions, text, reviews, source, sha256, chronological=True)
+    return _prepare(adapted, "sample", interactions, _About(text, reviews), source, sha256, chronological=True)
 
 
 _OWN = ("behavior", "min_rating", "start_time", "end_time")
@@ -196,16 +149,20 @@ def _for_sample(config: DataConfig) -> DataConfig:
     )
 
 
-def _sha256(content: Any, config: DataConfig) -> str:
-    return digest({"content": content, "recipe": recipe(config)})
+@dataclasses.dataclass(frozen=True)
+class _About:
+    """What a source says beside the interactions; text and fields by raw item id."""
+
+    item_text: dict[str, str] | None
+    reviews: PackedText | None = None
+    item_fields: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
 
 
 def _prepare(
     config: DataConfig,
     kind: Any,
     interactions: Interactions,
-    item_text: dict[str, str] | None,
-    reviews: PackedText | None,
+    about: _About,
     source: dict[str, Any],
     sha256: str,
     chronological: bool,
@@ -230,11 +187,16 @@ def _prepare(
     train, valid, test, split_record = split_with_record(interactions, config, chronological)
     train, num_noise = add_noise(train, valid, test, config.noise, config.noise_seed)
     leakage = leakage_report(train, valid, test)
+    reviews = about.reviews
     if reviews is not None:
         (train, valid, test), reviews = keep_used((train, valid, test), reviews)
-    text = None
-    if item_text is not None:
-        text = tuple(item_text.get(raw, "") for raw in train.items.raw.tolist())
+    raw_items, text = train.items.raw.tolist(), None
+    if about.item_text is not None:
+        text = tuple(about.item_text.get(raw, "") for raw in raw_items)
+    fields = {
+        name: np.array([values.get(raw, "") for raw in raw_items], np.str_)
+        for name, values in about.item_fields.items()
+    }
     provenance = {
         "jaxrec": jaxrec.__version__,
         "recipe": recipe(config),
@@ -256,6 +218,10 @@ def _prepare(
     }
     if behaviors is not None:
         provenance["behaviors"] = behaviors
+    if fields:
+        provenance["statistics"]["items_with_field"] = {
+            name: int(np.count_nonzero(values != "")) for name, values in fields.items()
+        }
     # What is returned now and what is read back from the cache are the same, tuples and all.
     provenance = json.loads(json.dumps(provenance))
-    return Dataset(config.name, kind, train, valid, test, sha256, provenance, text, reviews, auxiliary)
+    return Dataset(config.name, kind, train, valid, test, sha256, provenance, text, reviews, auxiliary, fields)

@@ -77,8 +77,8 @@ def assign_parts(
         return _ratio_parts(interactions, config, chronological), record
     if config.split == "leave_one_out":
         record["order"] = "source" if interactions.timestamps is None else "temporal"
-        record["users_whole_in_train"] = int(np.count_nonzero(_short_users(interactions)))
-        return _leave_one_out_parts(interactions), record
+        record["users_whole_in_train"] = int(np.count_nonzero(_short_users(interactions, config)))
+        return _leave_one_out_parts(interactions, config), record
     parts, cuts = _global_temporal_parts(interactions, config.ratio)
     return parts, record | {"ratio": list(config.ratio), "cut_times": cuts}
 
@@ -88,6 +88,8 @@ def check_split(config: DataConfig) -> None:
     shares = np.asarray(config.ratio, np.float64)
     if shares.shape != (3,) or not np.isfinite(shares).all() or (shares <= 0).any():
         raise UserError(f"data.ratio: found {config.ratio}, allowed: three numbers above 0 (train, valid, test)")
+    if config.leave_one_out_from < 1:
+        raise UserError(f"data.leave_one_out_from: found {config.leave_one_out_from}, allowed: 1 or more")
     if config.pool and config.split == "given":
         raise UserError(
             "data.split: found given with data.pool, which splits anew; allowed: ratio, leave_one_out, global_temporal"
@@ -156,8 +158,8 @@ def _ratio_parts(interactions: Interactions, config: DataConfig, chronological: 
     return parts
 
 
-def _leave_one_out_parts(interactions: Interactions) -> np.ndarray:
-    """The last interaction is test, the one before valid; users with fewer than three stay in train whole."""
+def _leave_one_out_parts(interactions: Interactions, config: DataConfig) -> np.ndarray:
+    """The last interaction is test, the one before valid; users with too few stay in train whole."""
     users = interactions.user_ids
     if interactions.timestamps is None:
         order = np.argsort(users, kind="stable")
@@ -167,14 +169,14 @@ def _leave_one_out_parts(interactions: Interactions) -> np.ndarray:
     from_end = sizes[users[order]] - 1 - _rank_in_user(users[order], sizes)
     parts = np.empty(len(users), np.int8)
     parts[order] = np.where(from_end < 2, 2 - from_end, 0).astype(np.int8)
-    parts[_short_users(interactions)[users]] = 0
+    parts[_short_users(interactions, config)[users]] = 0
     return parts
 
 
-def _short_users(interactions: Interactions) -> np.ndarray:
-    """Mask [U] bool of users with one or two interactions."""
+def _short_users(interactions: Interactions, config: DataConfig) -> np.ndarray:
+    """Mask [U] bool of users with an interaction and too few to leave one out."""
     sizes = np.bincount(interactions.user_ids, minlength=len(interactions.users))
-    return (sizes > 0) & (sizes < 3)
+    return (sizes > 0) & (sizes < config.leave_one_out_from)
 
 
 def _global_temporal_parts(
@@ -226,7 +228,15 @@ def _empty_part(name: str, config: DataConfig, sizes: dict[str, dict[str, int]])
             f"data.split: found given, but the source has no {name} part, only {found}; allowed: --data.pool "
             "--data.split ratio, which joins the parts and splits anew"
         )
+    if config.split == "leave_one_out" and name == "train":
+        return (
+            f"data.leave_one_out_from: found {config.leave_one_out_from}, but no user has 3 interactions, so the train "
+            "part would be empty; allowed: 3 or more, and data that have them"
+        )
     if config.split == "leave_one_out":
-        return f"data.split: found leave_one_out, but no user has 3 interactions, so the {name} part would be empty"
+        return (
+            f"data.split: found leave_one_out, but no user has {config.leave_one_out_from} interactions, so the {name} "
+            "part would be empty"
+        )
     total = sum(size["interactions"] for size in sizes.values())
     return f"data.ratio: found {config.ratio}, which leaves the {name} part of {total} interactions empty"

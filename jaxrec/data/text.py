@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 from jaxrec.data.dataset import Dataset
-from jaxrec.data.prepared import sha256s_of_split
+from jaxrec.data.recipe import sha256s_of_split
 from jaxrec.data.text_config import TextConfig
 from jaxrec.data.text_features import TextFeatures, truncated, users_from_items
 from jaxrec.data.text_files import GivenText, read_text_files

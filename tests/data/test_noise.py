@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from jaxrec.data.config import ColumnsConfig, DataConfig, FilterConfig
 from jaxrec.data.noise import add_noise, check_noise, noise_sentences
-from jaxrec.data.prepared import dataset_sha256, load_dataset, sha256s_of_split
+from jaxrec.data.prepared import dataset_sha256, load_dataset
+from jaxrec.data.recipe import sha256s_of_split
 from jaxrec.data.splits import split
 from jaxrec.data.stable_hash import numbers
 from jaxrec.data.text import load_text

@@ -51,6 +51,32 @@ def test_without_data_it_says_that_it_is_the_sample(capsys, ratings):
     assert "22,367" in out or "sample" in out
 
 
+def test_behaviours_are_counted_and_written_apart(capsys, ratings, tmp_path):
+    path = tmp_path / "events.csv"
+    rows = [
+        f"u{u},i{i},{b},{10 * i + n}" for u in range(3) for i in range(6) for n, b in enumerate(("0", "1", "2", "9"))
+    ]
+    path.write_text("user,item,behaviour,timestamp\n" + "\n".join(rows) + "\n")
+    out = tmp_path / "out"
+    asked = ("--path", path, "--behaviors", "click=0", "favor=1+2", "--split", "leave_one_out", "--out", out)
+    status, printed, _ = run(capsys, *asked)
+    assert status == 0
+    assert "behaviors click=0 favor=1+2" in printed
+    assert "favor = 1 + 2" in printed
+    assert "18 events of 9 were left out: no behaviour names it." in printed
+    assert "18 events of 1 and 2 followed one of the same user and item; favor is the first." in printed
+    auxiliary = (out / "auxiliary.csv").read_text().splitlines()
+    assert auxiliary[0] == "user,item,timestamp,behavior"
+    assert len(auxiliary) == 19
+    assert {line.split(",")[3] for line in auxiliary[1:]} == {"click"}
+    status, printed, err = run(capsys, "--path", path, "--behaviors", "click=0", "favor=buy")
+    assert status == 2
+    assert "favor=buy, but the source has 0, 1, 2, 9" in err
+    # What was written is data again: the target in its parts.
+    status, printed, _ = run(capsys, "--path", out, "--split", "given")
+    assert status == 0
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

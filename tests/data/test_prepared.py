@@ -13,7 +13,8 @@ import pytest
 from jaxrec.data import prepared_cache
 from jaxrec.data.config import DataConfig, FilterConfig
 from jaxrec.data.export import export
-from jaxrec.data.prepared import load_dataset, recipe
+from jaxrec.data.prepared import load_dataset
+from jaxrec.data.recipe import recipe
 from jaxrec.errors import UserError
 from tests.data.making import raw_rows
 
@@ -164,7 +165,8 @@ def test_content_and_recipe_are_in_the_key_and_name_and_place_are_not(source, tm
 def test_every_setting_is_in_the_recipe_or_known_not_to_matter():
     apart = {"name", "path", "require_real", "cache"}
     fields = {field.name for field in dataclasses.fields(DataConfig)}
-    assert set(recipe(DataConfig(reviews=True, behaviors=("a=b",)))) - {"version"} == fields - apart
+    in_use = DataConfig(reviews=True, behaviors=("a=b",), leave_one_out_from=2)
+    assert set(recipe(in_use)) - {"version"} == fields - apart
 
 
 def test_a_cache_that_cannot_be_written_is_said_and_done_without(source, tmp_path, monkeypatch):

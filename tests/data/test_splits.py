@@ -128,16 +128,16 @@ def test_in_temporal_order_the_latest_are_test_and_ties_follow_the_source(data, 
 
 
 @NO_DEADLINE
-@given(drawn())
-def test_leave_one_out_takes_the_last_two_of_users_with_three(data):
-    config = DataConfig(split="leave_one_out")
+@given(drawn(), st.sampled_from([3, 1, 2, 5]))
+def test_leave_one_out_takes_the_last_two_of_users_with_enough(data, enough):
+    config = DataConfig(split="leave_one_out", leave_one_out_from=enough)
     parts = parts_of(data, config)
     times = data.timestamps if data.timestamps is not None else np.zeros(len(data))
     whole = 0
     for user in range(len(data.users)):
         rows = sorted(np.flatnonzero(data.user_ids == user), key=lambda row: (times[row], row))
-        expected = [rows, [], []] if len(rows) < 3 else [rows[:-2], rows[-2:-1], rows[-1:]]
-        whole += 0 < len(rows) < 3
+        expected = [rows, [], []] if len(rows) < enough else [rows[:-2], rows[-2:-1], rows[-1:]]
+        whole += 0 < len(rows) < enough
         for part, wanted in zip(parts, expected, strict=True):
             assert sorted(part.item_ids[part.user_ids == user]) == sorted(data.item_ids[wanted])
     _, record = assign_parts(data, config)
@@ -188,6 +188,8 @@ def test_given_parts_stay_and_pooled_ones_are_split_anew():
         (DataConfig(ratio=(3, float("nan"), 1)), None, ["data.ratio", "above 0"]),
         (DataConfig(ratio=(98, 1, 1)), None, ["data.ratio", "valid", "empty"]),
         (DataConfig(split="leave_one_out"), None, ["leave_one_out", "no user has 3", "empty"]),
+        (DataConfig(split="leave_one_out", leave_one_out_from=0), None, ["data.leave_one_out_from", "0", "1 or more"]),
+        (DataConfig(split="leave_one_out", leave_one_out_from=2), None, ["leave_one_out_from", "2", "train", "empty"]),
     ],
 )
 def test_impossible_combinations_are_refused_in_one_line(config, parts, words):

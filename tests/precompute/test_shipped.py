@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from jaxrec.config.load import load_config
-from jaxrec.data.prepared import recipe
+from jaxrec.data.recipe import recipe
 from jaxrec.precompute.__main__ import load_precompute
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

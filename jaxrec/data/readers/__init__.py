@@ -11,7 +11,8 @@ them; every name may end in `.gz` or, of one file alone in a zip, `.zip`:
 - id maps: `item_*.jsonl` with lines `{"iid": 0, "asin": "…"}`, `user_*.jsonl` with `{"uid": 0, …}`, and LightGCN's
   `item_list.txt`, `user_list.txt`; raw ids are then those of the map;
 - item text, the first kind found: `item_text.jsonl`, `movies.dat`, `*.item`, `yelp_academic_dataset_business.json`,
-  `steam_games.json`, `meta_*.json`.
+  `steam_games.json`, `meta_*.json`, `*rec_tmall_product*.txt|csv` (with brand, seller and category of each item),
+  `train_text.txt` of Kuaishou.
 """
 
 from __future__ import annotations

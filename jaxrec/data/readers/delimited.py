@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -43,8 +43,15 @@ class Layout:
         return self.separator if len(self.separator) == 1 else "\x1f"
 
 
-def read_delimited(path: Path, layout: Layout, bad: BadRows) -> pl.DataFrame:
-    """All good rows: columns as `typed` gives them. Raises UserError on a bad row unless `bad` skips them."""
+Reshape = Callable[[pl.DataFrame, pl.DataFrame, Path], tuple[pl.DataFrame, list[Problem], int]]
+"""From a stretch's text columns, its good rows as `typed` gives them, and the file, to its events, and the bad rows."""
+
+
+def read_delimited(path: Path, layout: Layout, bad: BadRows, reshape: Reshape | None = None) -> pl.DataFrame:
+    """All good rows: columns as `typed` gives them. Raises UserError on a bad row unless `bad` skips them.
+
+    reshape: for files whose rows are not an event each.
+    """
     names = {name: layout.names[index] for name, index in layout.columns.items()}
     frames: list[pl.DataFrame] = []
     header = layout.has_header
@@ -60,8 +67,12 @@ def read_delimited(path: Path, layout: Layout, bad: BadRows) -> pl.DataFrame:
         frame = _split_in_bulk(block, layout)
         if frame is None:
             frame = _split_by_row(block, layout, path, problems)
-        frame, untyped, count = typed(frame, names, path, time_unit=layout.time_unit)
-        bad.report([*problems, *untyped], len(problems) + count)
+        text = frame
+        frame, untyped, count = typed(text, names, path, time_unit=layout.time_unit)
+        unfit, unfit_count = [], 0
+        if reshape is not None:
+            frame, unfit, unfit_count = reshape(text, frame, path)
+        bad.report([*problems, *untyped, *unfit], len(problems) + count + unfit_count)
         frames.append(frame)
     if not frames:
         raise UserError(f"{path}: found 0 rows; at least one interaction is needed")

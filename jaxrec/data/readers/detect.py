@@ -6,13 +6,16 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxrec.data.readers import amazon, steam, yelp
+from jaxrec.data.readers import amazon, kuaishou, rectmall, steam, yelp
 from jaxrec.data.readers.blocks import base_name, read_head
 from jaxrec.data.readers.json_lines import Fields, first_object
 from jaxrec.data.readers.tables import RECBOLE_TYPES
 from jaxrec.errors import UserError
 
-FORMATS = ("csv", "tsv", "parquet", "recbole", "adjacency", "sequences", "movielens", "amazon", "yelp", "steam")
+FORMATS = (
+    "csv", "tsv", "parquet", "recbole", "adjacency", "sequences", "movielens", "amazon", "yelp", "steam", "rectmall",
+    "kuaishou",
+)  # fmt: skip
 
 _JSON_SOURCES: tuple[tuple[str, Sequence[Fields]], ...] = (
     ("amazon", amazon.REVIEWS),
@@ -47,6 +50,10 @@ def detect_format(path: Path, divided: bool = False) -> str:
         return _id_lists(path, divided)
     if seen[0].count(b"::") >= 2:
         return "movielens"
+    if rectmall.is_log(seen[0]):
+        return "rectmall"
+    if kuaishou.is_interactions(seen[0]):
+        return "kuaishou"
     kinds = [field.strip().rpartition(b":")[2].decode(errors="replace") for field in seen[0].split(b"\t")]
     if b":" in seen[0] and all(kind in RECBOLE_TYPES for kind in kinds):
         return "recbole"

@@ -24,9 +24,13 @@ _EXTENSIONS = {
     "amazon": ("json", "jsonl"),
     "yelp": ("json", "jsonl"),
     "steam": ("json", "jsonl"),
+    "rectmall": ("txt", "csv"),
+    "kuaishou": ("txt",),
 }
 _ALL_EXTENSIONS = tuple(dict.fromkeys(extension for group in _EXTENSIONS.values() for extension in group))
 _TABLE = r"\.(csv|tsv|txt|parquet)"
+# One log in several files.
+_SEVERAL = r".*rec_tmall_log.*\.(txt|csv)"
 # File names without `.gz`, in lower case.
 _KNOWN = (
     r"ratings\.dat",
@@ -34,12 +38,14 @@ _KNOWN = (
     r"sequences.*\.txt",
     rf"(interactions|events|ratings|clicks|transactions){_TABLE}",
     r"(yelp_academic_dataset_|steam_)reviews?\.jsonl?",
+    _SEVERAL,
+    r"train_interaction\.txt",
     r"(reviews(_.*)?|.*_(5|reviews))\.jsonl?",
 )
 KNOWN_NAMES = (
     "train|valid|test.*, NAME.train|valid|test.inter, ratings.dat, *.inter, sequences*.txt, "
     "interactions|events|ratings|clicks|transactions.csv|tsv|txt|parquet, yelp_academic_dataset_review.json, "
-    "steam_reviews.json, reviews*.json, *_5.json (each also .gz)"
+    "steam_reviews.json, reviews*.json, *_5.json, *rec_tmall_log*.txt|csv, train_interaction.txt (each also .gz)"
 )
 
 
@@ -67,7 +73,7 @@ def _part_of(file: Path, extensions: Sequence[str]) -> int | None:
 
 
 def find_sources(folder: Path, files: Sequence[Path], data_format: str) -> list[Source]:
-    """The parts of a divided set, or the one file of interactions.
+    """The parts of a divided set, or the one file of interactions; of a log in several files, all of them.
 
     Looked for in turn: parts, the known names, any single file with an extension of a known format. Raises UserError
     where nothing is found, or more than one reading is possible.
@@ -93,6 +99,8 @@ def find_sources(folder: Path, files: Sequence[Path], data_format: str) -> list[
     if parts:
         return [Source(parts[part], part) for part in sorted(parts)]
     found = known or [file for file in candidates if _may_hold_interactions(file, extensions)]
+    if len(found) > 1 and all(re.fullmatch(_SEVERAL, base_name(file)) for file in found):
+        return [Source(file) for file in found]
     if len(found) > 1:
         raise UserError(_ambiguous(folder, found))
     if not found:

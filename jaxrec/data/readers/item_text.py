@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from jaxrec.data.readers import amazon, movielens, steam, yelp
+from jaxrec.data.readers import amazon, kuaishou, movielens, rectmall, steam, yelp
 from jaxrec.data.readers.blocks import base_name, read_blocks
 from jaxrec.data.readers.json_lines import read_objects
 from jaxrec.data.readers.metadata import ItemMetadata, as_text, as_words
@@ -72,6 +72,8 @@ ITEM_FILES: tuple[tuple[str, ItemReader], ...] = (
     (r"yelp_academic_dataset_business\.json", yelp.read_businesses),
     (r"steam_games\.jsonl?", steam.read_games),
     (r"meta_.*\.jsonl?", amazon.read_metadata),
+    (r".*rec_tmall_product.*\.(txt|csv)", rectmall.read_products),
+    (r"(train|test)_text\.txt", kuaishou.read_cover_words),
 )
 
 

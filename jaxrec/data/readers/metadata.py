@@ -10,7 +10,8 @@ from collections.abc import Iterable
 class ItemMetadata:
     """One item as prompts and encoders read it; "" and () where the source says nothing.
 
-    raw_id: as in the interactions. image: address of a picture.
+    raw_id: as in the interactions. image: address of a picture. fields: categorical fields that are
+    ids, such as a brand's; they are no part of the text.
     """
 
     raw_id: str
@@ -20,6 +21,7 @@ class ItemMetadata:
     categories: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
     image: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
 
     @property
     def text(self) -> str:
@@ -30,11 +32,21 @@ class ItemMetadata:
 
 def item_text(items: Iterable[ItemMetadata]) -> dict[str, str]:
     """Raw item id -> text, of the items that have any; the first entry of an item stands."""
+    return item_text_and_fields(items)[0]
+
+
+def item_text_and_fields(items: Iterable[ItemMetadata]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Raw item id -> text, and field -> raw item id -> value, of the items that have any; first entries stand."""
     texts: dict[str, str] = {}
+    fields: dict[str, dict[str, str]] = {}
     for item in items:
-        if item.text:
-            texts.setdefault(item.raw_id, item.text)
-    return texts
+        if text := item.text:
+            texts.setdefault(item.raw_id, text)
+        for name, value in item.fields:
+            values = fields.setdefault(name, {})
+            if value:
+                values.setdefault(item.raw_id, value)
+    return texts, fields
 
 
 def as_text(value: object) -> str:

@@ -17,7 +17,7 @@ class ReadResult:
     under `on_bad_row = "skip"`; examples: the first of them, one message each. files: every file read. item_text: raw
     item id -> title, categories, description and the like in one string, or None where the source has none; it may
     hold items without interactions. format: as declared or detected. reviews: texts that interactions.reviews refers
-    to, None where they were not asked for.
+    to, None where they were not asked for. item_fields: categorical field -> raw item id -> value.
     """
 
     interactions: Interactions
@@ -27,3 +27,4 @@ class ReadResult:
     item_text: dict[str, str] | None
     format: str
     reviews: PackedText | None = None
+    item_fields: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)

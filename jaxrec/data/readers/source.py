@@ -9,14 +9,14 @@ from pathlib import Path
 import polars as pl
 
 from jaxrec.data.config import DataConfig
-from jaxrec.data.readers import amazon, id_lists, movielens, steam, tables, yelp
+from jaxrec.data.readers import amazon, id_lists, kuaishou, movielens, rectmall, steam, tables, yelp
 from jaxrec.data.readers.assemble import assemble
 from jaxrec.data.readers.columns import nearest
 from jaxrec.data.readers.detect import detect_format
 from jaxrec.data.readers.folder import Source, find_sources, list_files
 from jaxrec.data.readers.id_maps import DeclaredMap, Side, apply_map, find_maps
 from jaxrec.data.readers.item_text import find_item_files
-from jaxrec.data.readers.metadata import item_text
+from jaxrec.data.readers.metadata import item_text_and_fields
 from jaxrec.data.readers.problems import BadRows
 from jaxrec.data.readers.result import ReadResult
 from jaxrec.errors import UserError
@@ -34,8 +34,10 @@ READERS: dict[str, FileReader] = {
     "amazon": amazon.read_reviews,
     "yelp": yelp.read_reviews,
     "steam": steam.read_reviews,
+    "rectmall": rectmall.read_log,
+    "kuaishou": kuaishou.read_interactions,
 }
-_WITHOUT_REVIEWS = ("adjacency", "sequences", "movielens")
+_WITHOUT_REVIEWS = ("adjacency", "sequences", "movielens", "rectmall", "kuaishou")
 
 
 def read_source(config: DataConfig, path: Path) -> ReadResult:
@@ -66,7 +68,7 @@ def read_source(config: DataConfig, path: Path) -> ReadResult:
             if frame.is_empty():
                 raise UserError(_nothing(source.file, bad))
     interactions, reviews = assemble(sources, frames)
-    text, text_files = _item_text(files, maps, bad)
+    text, fields, text_files = _item_text(files, maps, bad)
     return ReadResult(
         interactions=interactions,
         skipped_rows=bad.count,
@@ -75,6 +77,7 @@ def read_source(config: DataConfig, path: Path) -> ReadResult:
         item_text=text,
         format=data_format,
         reviews=reviews,
+        item_fields=fields,
     )
 
 
@@ -91,16 +94,17 @@ def _format_of(config: DataConfig, sources: Sequence[Source]) -> str:
 
 def _item_text(
     files: Sequence[Path], maps: dict[Side, DeclaredMap], bad: BadRows
-) -> tuple[dict[str, str] | None, list[Path]]:
+) -> tuple[dict[str, str] | None, dict[str, dict[str, str]], list[Path]]:
     found = find_item_files(files)
     if not found:
-        return None, []
-    text = item_text(item for file, reader in found for item in reader(file, bad))
+        return None, {}, []
+    text, fields = item_text_and_fields(item for file, reader in found for item in reader(file, bad))
     if "item" in maps:
         # The text may be filed under the file's ids or already under the user's.
         raw = maps["item"].raw
         text = {raw.get(key, key): value for key, value in text.items()}
-    return text, [file for file, _ in found]
+        fields = {name: {raw.get(key, key): value for key, value in values.items()} for name, values in fields.items()}
+    return text, fields, [file for file, _ in found]
 
 
 def _absent(path: Path) -> str:

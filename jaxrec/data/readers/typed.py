@@ -12,7 +12,7 @@ from jaxrec.data.readers.problems import MAX_EXAMPLES, Problem, shown
 
 TimeUnit = Literal["seconds", "milliseconds", "date"]
 
-_DATE_FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S")
+_DATE_FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S%.f")
 _ALLOWED_TIMES = {
     "seconds": "a number of seconds is needed",
     "milliseconds": "a number of milliseconds is needed",

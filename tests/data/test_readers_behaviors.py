@@ -1,0 +1,248 @@
+"""The two published forms of M3BSR's data, on small files of those forms."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from jaxrec.data.config import DataConfig, FilterConfig
+from jaxrec.data.histories import histories
+from jaxrec.data.interactions import IdMap
+from jaxrec.data.prepared import load_dataset
+from jaxrec.data.readers import read
+from jaxrec.data.readers.kuaishou import read_photo_features
+from jaxrec.errors import UserError
+
+AUTO = DataConfig()
+LOG = "tianchi_2014002_rec_tmall_log_part{}.txt"
+PRODUCT = "tianchi_2014001_rec_tmall_product.txt"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXREC_CACHE", str(tmp_path / "cache"))
+
+
+def message(path, config=AUTO):
+    with pytest.raises(UserError) as caught:
+        read(config, path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def events_of(data):
+    names = [data.behavior_names[index] for index in data.behaviors]
+    users, items = data.users.decode(data.user_ids).tolist(), data.items.decode(data.item_ids).tolist()
+    return list(zip(users, items, names, data.timestamps.tolist(), strict=True))
+
+
+def tmall(folder):
+    """A log in two files and a table of products."""
+    folder.mkdir()
+
+    def row(*fields):
+        return "\x01".join(fields) + "\n"
+
+    first = [row("11", "u1", "click", "2014-09-17 00:00:01"), row("12", "u1", "collect", "2014-09-17 00:00:02.0")]
+    second = [row("7", "u2", "cart", "2014-09-18 10:00:00"), row("11", "u2", "alipay", "2014-09-18 10:00:05")]
+    (folder / LOG.format("a")).write_text("".join(first))
+    (folder / LOG.format("b")).write_text("".join(second))
+    products = [
+        row("11", "红色 连衣裙", "http://img/11.jpg", "3-31", "b89366", "s86799"),
+        row("12", "null", "", "3-32", "", "s1"),
+        row("99", "没有 人 看", "", "4-41", "b2", "s2"),
+    ]
+    (folder / PRODUCT).write_text("".join(products), encoding="utf-8")
+    return folder
+
+
+def test_rec_tmall_as_it_is_published(tmp_path):
+    result = read(AUTO, tmall(tmp_path / "tmall"))
+    assert result.format == "rectmall"
+    start = int(np.datetime64("2014-09-17T00:00:00").astype("datetime64[s]").astype(int))
+    assert events_of(result.interactions) == [
+        ("u1", "11", "click", start + 1),
+        ("u1", "12", "collect", start + 2),
+        ("u2", "7", "cart", start + 86400 + 36000),
+        ("u2", "11", "alipay", start + 86400 + 36005),
+    ]
+    assert result.interactions.parts is None
+    assert [file.name for file in result.files] == [LOG.format("a"), LOG.format("b"), PRODUCT]
+    assert result.item_text == {"11": "红色 连衣裙", "99": "没有 人 看"}
+    assert result.item_fields["brand"] == {"11": "b89366", "99": "b2"}
+    assert result.item_fields["seller"] == {"11": "s86799", "12": "s1", "99": "s2"}
+    assert result.item_fields["category"]["12"] == "3-32"
+
+
+def test_rec_tmall_as_the_sample_of_its_files(tmp_path):
+    folder = tmp_path / "sample"
+    folder.mkdir()
+    log = 'item_id,user_id,action,vtime\r\n"11","u1","click","2014-10-01 12:34:56"\r\n'
+    log += "11,u1,collect,2014-10-01 12:35:00\r\n"
+    (folder / "(sample)sam_tianchi_2014002_rec_tmall_log.csv.gz").write_bytes(gzip.compress(log.encode()))
+    product = 'item_id,title,pict_url,category,brand_id,seller_id\n11,"红, 连衣裙",http://x,3-31,b1,s1\n'
+    (folder / "(sample)sam_tianchi_2014001_rec_tmall_product.csv").write_bytes(product.encode("gb18030"))
+    result = read(AUTO, folder)
+    assert result.format == "rectmall"
+    assert [event[:3] for event in events_of(result.interactions)] == [("u1", "11", "click"), ("u1", "11", "collect")]
+    assert result.item_text == {"11": "红, 连衣裙"}
+    assert result.item_fields["brand"] == {"11": "b1"}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("11\x01u1\x01click", ["line 3", "3 fields", "4 fields are needed (item_id, user_id, action, vtime)"]),
+        ("11\x01u1\x01click\x01yesterday", ["line 3", "'vtime'", "yesterday", "a date"]),
+        ("11\x01u1\x01\x012014-10-01 12:34:56", ["line 3", "'action'", "a behaviour name"]),
+        ("11\x01\x01click\x012014-10-01 12:34:56", ["line 3", "'user_id'", "non-empty id"]),
+    ],
+)
+def test_bad_rows_of_a_log_are_named(tmp_path, line, words):
+    folder = tmall(tmp_path / "tmall")
+    file = folder / LOG.format("a")
+    file.write_text(file.read_text() + line + "\n")
+    found = message(folder)
+    for word in words:
+        assert word in found
+    result = read(DataConfig(on_bad_row="skip"), folder)
+    assert result.skipped_rows == 1
+    assert len(result.interactions) == 4
+
+
+def test_a_bad_row_of_the_products_is_named(tmp_path):
+    folder = tmall(tmp_path / "tmall")
+    with (folder / PRODUCT).open("a") as stream:
+        stream.write("5\x01a title\n")
+    assert "line 4: found 2 fields; 6 fields are needed (item_id, title" in message(folder)
+
+
+def kuaishou(folder, rows):
+    folder.mkdir()
+    (folder / "train_interaction.txt").write_text("".join("\t".join(map(str, row)) + "\n" for row in rows))
+    (folder / "test_interaction.txt").write_text("1\t900\t614790\t10\n")
+    (folder / "train_text.txt").write_text("31\t4,17\n32\t0\n")
+    return folder
+
+
+ROWS = [
+    (1, 31, 1, 0, 0, 614784, 5, 12),
+    (1, 32, 0, 0, 0, 614784, 0, 12),
+    (1, 33, 1, 1, 0, 614786, 12, 12),
+    (2, 31, 0, 0, 1, 614790, 0, 10),
+]
+
+
+def test_kuaishou_as_it_is_published(tmp_path):
+    result = read(AUTO, kuaishou(tmp_path / "uimc", ROWS))
+    assert result.format == "kuaishou"
+    assert events_of(result.interactions) == [
+        ("1", "31", "click", 614784),
+        ("1", "33", "click", 614786),
+        ("1", "33", "like", 614786),
+        ("2", "31", "follow", 614790),
+    ]
+    assert result.item_text == {"31": "w4 w17"}
+    assert [file.name for file in result.files] == ["train_interaction.txt", "train_text.txt"]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ((1, 31, 2, 0, 0, 614784, 5, 12), ["line 5", "'click'", "'2'", "0 or 1"]),
+        ((1, 31, 1, 0, 0, "noon", 5, 12), ["line 5", "'time'", "noon", "a number"]),
+        ((1, 31, 1, 0, 0, 614784, 5), ["line 5", "7 fields", "8 fields are needed (user_id, photo_id, click"]),
+    ],
+)
+def test_bad_rows_of_kuaishou_are_named(tmp_path, row, words):
+    folder = kuaishou(tmp_path / "uimc", [*ROWS, row])
+    found = message(folder)
+    for word in words:
+        assert word in found
+    result = read(DataConfig(on_bad_row="skip"), folder)
+    assert result.skipped_rows == 1
+    assert len(result.interactions) == 4
+
+
+def test_a_bad_row_of_the_cover_words_is_named(tmp_path):
+    folder = kuaishou(tmp_path / "uimc", ROWS)
+    (folder / "train_text.txt").write_text("31\t4,17\n32\n")
+    assert "train_text.txt: line 2: found '32'; a photo, a tab and the numbers of words" in message(folder)
+
+
+def test_kuaishou_with_its_behaviours_and_statistics_beside_the_papers_table(tmp_path):
+    rows = [(user, 30 + n, 1, int(n % 2), 0, 100 + n, 1, 9) for user in (1, 2) for n in range(9)]
+    config = DataConfig(
+        path=str(kuaishou(tmp_path / "uimc", rows)), behaviors=("click=click", "favor=like+follow"),
+        split="leave_one_out", filter=FilterConfig(min_events=5),
+    )  # fmt: skip
+    with pytest.raises(UserError, match="favor=follow, but the source has click, like"):
+        load_dataset(config)
+    dataset = load_dataset(DataConfig(path=config.path, behaviors=("click=click", "favor=like"), split="leave_one_out",
+                                      filter=config.filter))  # fmt: skip
+    statistics = dataset.provenance["behaviors"]["statistics"]
+    assert (statistics["users"], statistics["items"], statistics["events"]) == (2, 9, 26)
+    assert [statistics["behaviors"][name]["mean_per_user"] for name in ("click", "favor")] == [9.0, 4.0]
+    # A like is at the time of its click: that click is not before it.
+    clicks, favors = histories(dataset, "test", 9)
+    assert np.count_nonzero(clicks[0]) == 7
+    assert np.count_nonzero(favors[0]) == 3
+
+
+def test_item_fields_follow_the_items_and_come_back_from_the_cache(tmp_path):
+    folder = tmall(tmp_path / "tmall")
+    times = [f"2014-09-19 00:00:{n:02d}" for n in range(12)]
+    rows = [f"{11 + n % 4}\x01u{n // 4}\x01collect\x01{times[n]}\n" for n in range(12)]
+    (folder / LOG.format("c")).write_text("".join(rows))
+    config = DataConfig(path=str(folder), behaviors=("click=click", "favor=collect"), split="leave_one_out")
+    told = []
+    for dataset in (load_dataset(config), load_dataset(config, told.append)):
+        assert dataset.items.raw.tolist() == ["11", "12", "13", "14"]
+        assert {name: values.tolist() for name, values in dataset.item_fields.items()} == {
+            "brand": ["b89366", "", "", ""],
+            "seller": ["s86799", "s1", "", ""],
+            "category": ["3-31", "3-32", "", ""],
+        }
+        assert dataset.provenance["statistics"]["items_with_field"] == {"brand": 1, "seller": 2, "category": 2}
+    assert told[0].startswith("using")
+    assert dataset.provenance["behaviors"]["left_out"] == {"alipay": 1, "cart": 1}
+
+
+def test_photo_features_are_read_by_item(tmp_path):
+    items = IdMap(np.array(["31", "32", "33"]))
+    np.save(tmp_path / "31.npy", np.arange(4, dtype=np.float64)[None])
+    with (tmp_path / "33").open("wb") as stream:  # as it is published: no extension
+        np.save(stream, np.full(4, 2, np.float32))
+    features, mask = read_photo_features(tmp_path, items)
+    assert features.dtype == np.float32
+    assert features.tolist() == [[0, 1, 2, 3], [0, 0, 0, 0], [2, 2, 2, 2]]
+    assert mask.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (np.zeros(5), ["32.npy", "5 numbers", "before it have 4"]),
+        (np.array([1, np.nan, 1, 1]), ["32.npy", "not finite"]),
+        (np.zeros((2, 4)), ["32.npy", "shape (2, 4)", "a vector"]),
+        (np.array(["a", "b", "c", "d"]), ["32.npy", "a vector"]),
+        (None, ["32.npy", "cannot be read"]),
+    ],
+)
+def test_photo_features_that_do_not_fit_are_refused(tmp_path, value, words):
+    np.save(tmp_path / "31.npy", np.ones(4))
+    if value is None:
+        (tmp_path / "32.npy").write_text("no array")
+    else:
+        np.save(tmp_path / "32.npy", value)
+    with pytest.raises(UserError) as refusal:
+        read_photo_features(tmp_path, IdMap(np.array(["31", "32"])))
+    for word in words:
+        assert word in str(refusal.value)
+
+
+def test_a_folder_without_a_photo_of_any_item_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"none of 1 items has a file there, such as 31\.npy"):
+        read_photo_features(tmp_path, IdMap(np.array(["31"])))
+    with pytest.raises(UserError, match="no such folder"):
+        read_photo_features(tmp_path / "absent", IdMap(np.array(["31"])))
