@@ -36,12 +36,18 @@ class Usage(NamedTuple):
 
 
 class Cache:
-    """A cache file, which is made where there is none. lease_seconds: see the module."""
+    """A cache file, which is made where there is none.
 
-    def __init__(self, path: str | Path, lease_seconds: float = LEASE_SECONDS) -> None:
+    lease_seconds: see the module. renew_seconds: between signs of life; None: a third of a lease.
+    """
+
+    def __init__(
+        self, path: str | Path, lease_seconds: float = LEASE_SECONDS, renew_seconds: float | None = None
+    ) -> None:
         self.path = path
         self._database = Database(path, durable=True)
         self._lease_seconds = lease_seconds
+        self._renew_seconds = lease_seconds / 3 if renew_seconds is None else renew_seconds
         self._owner = new_owner()
         self._closed = threading.Event()
         self._holding = False
@@ -164,8 +170,8 @@ class Cache:
                 yield from connection.execute(f"SELECT {columns} FROM {table} WHERE hash IN ({marks})", some).fetchall()
 
     def _renew(self) -> None:
-        """A sign of life every third of a lease: who generates for an hour without a reply keeps its leases."""
-        while not self._closed.wait(self._lease_seconds / 3):
+        """Signs of life: who generates for an hour without a reply keeps its leases."""
+        while not self._closed.wait(self._renew_seconds):
             # One sign that could not be written (the file is busy) is none: the next one is due in time.
             if self._holding:
                 with contextlib.suppress(UserError), self._database.writing() as connection:

@@ -29,7 +29,7 @@ def start():
 
 @pytest.fixture
 def settings(tmp_path):
-    """Settings with short times for a server."""
+    """Settings with short waits for a server, and a time-out that no busy machine reaches."""
     prices = tmp_path / "prices.toml"
     prices.write_text(PRICES)
 
@@ -39,10 +39,10 @@ def settings(tmp_path):
             "embedding_model": "test-embed",
             "base_url": server.url,
             "concurrency": 4,
-            "timeout_seconds": 5.0,
+            "timeout_seconds": 60.0,
             "first_wait_seconds": 0.01,
             "longest_wait_seconds": 0.05,
-            "patience_seconds": 20.0,
+            "patience_seconds": 120.0,
             "prices": str(prices),
         }
         return OpenAISettings(**(given | changes))

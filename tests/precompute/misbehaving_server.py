@@ -49,9 +49,21 @@ class MisbehavingServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, fault: Fault | None = None, charges_silent: bool = False, delay: float = 0.0) -> None:
+    """together: the first so many requests are answered when all of them are there. silence: seconds until a server
+    that hangs or drips closes the connection. answered: when each answer began to leave.
+    """
+
+    def __init__(
+        self,
+        fault: Fault | None = None,
+        charges_silent: bool = False,
+        delay: float = 0.0,
+        together: int = 0,
+        silence: float = 5.0,
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.fault, self.charges_silent, self.delay = fault or in_turn(), charges_silent, delay
+        self.together, self.silence = together, silence
         self.lock, self.stopping = threading.Lock(), threading.Event()
         self.received: list[tuple[float, str, dict]] = []
         self.answered: list[float] = []
@@ -100,13 +112,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             server.under_way += 1
             server.most_under_way = max(server.most_under_way, server.under_way)
             fault = server.fault(number, body, before)
-        try:
-            server.stopping.wait(server.delay)
-            self._answer(body, digest, fault)
-        finally:
-            with server.lock:
-                server.under_way -= 1
-                server.answered.append(time.monotonic())
+        server.stopping.wait(server.delay)
+        while len(server.received) < server.together and not server.stopping.wait(0.005):
+            pass
+        # Before the answer leaves: its client may ask again at once.
+        with server.lock:
+            server.under_way -= 1
+            server.answered.append(time.monotonic())
+        self._answer(body, digest, fault)
 
     def _answer(self, body: dict, digest: str, fault: str | None) -> None:
         answer, usd = _embedded(body) if "input" in body else _told(body, fault)
@@ -131,7 +144,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _fall_silent(self, fault: str, raw: bytes) -> None:
         if fault == "hang":
-            self.server.stopping.wait(5.0)
+            self.server.stopping.wait(self.server.silence)
         elif fault == "reset":
             # Closing with a time to linger of zero sends a reset.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -142,8 +155,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._raw(200, raw[: len(raw) // 2], len(raw))
         else:
             self._raw(200, b"", len(raw))
+            until = time.monotonic() + self.server.silence
             for place in range(len(raw)):
-                if self.server.stopping.wait(0.02) or self._gone():
+                if self.server.stopping.wait(0.05) or time.monotonic() > until or self._gone():
                     break
                 self.wfile.write(raw[place : place + 1])
         self.close_connection = fault != "half_json"

@@ -13,7 +13,7 @@ from jaxrec.precompute.runner import Runner
 from tests.precompute.asking import requests
 from tests.precompute.misbehaving_server import FAULTS, at_random
 
-QUICK = {"timeout_seconds": 0.5, "first_wait_seconds": 0.005, "longest_wait_seconds": 0.02, "concurrency": 8}
+QUICK = {"first_wait_seconds": 0.005, "longest_wait_seconds": 0.02, "concurrency": 8}
 
 
 def run(path, settings, asked, job="job"):

@@ -1,7 +1,5 @@
 """The hosted backend against a real server that misbehaves."""
 
-import time
-
 import pytest
 
 from jaxrec.errors import UserError
@@ -22,7 +20,7 @@ def ask(cache, settings, asked, **options):
 
 
 def test_answers_are_those_of_their_requests_and_a_second_run_asks_nothing(start, settings, cache):
-    server, asked = start(delay=0.02), requests(12)
+    server, asked = start(together=4), requests(12)
     answers, progress, spent = ask(cache, settings(server), asked)
     assert list(answers) == [one.key for one in asked]
     assert all(answers[one.key].value == right(one) for one in asked)
@@ -62,11 +60,10 @@ def test_equal_requests_are_asked_once(start, settings, cache):
     assert (answers["b"].key, progress.done) == ("b", 3)
 
 
-@pytest.mark.parametrize("fault", ["429", "429_wait", "500", "reset", "cut", "half_json", "no_choice", "hang", "drip"])
+@pytest.mark.parametrize("fault", ["429", "429_wait", "500", "reset", "cut", "half_json", "no_choice"])
 def test_one_fault_costs_one_more_attempt(start, settings, cache, fault):
     server = start(in_turn(fault))
-    quick = {"timeout_seconds": 0.6} if fault in ("hang", "drip") else {}
-    answers, progress, spent = ask(cache, settings(server, **quick), [request("a")])
+    answers, progress, spent = ask(cache, settings(server), [request("a")])
     assert answers["a"].value == right(request("a"))
     assert len(server.received) == spent.requests == 2
     # What may have been charged without an answer is booked at the most it can have been.
@@ -75,13 +72,25 @@ def test_one_fault_costs_one_more_attempt(start, settings, cache, fault):
     assert progress.cost_usd == pytest.approx(server.charged_usd)
 
 
+@pytest.mark.parametrize("fault", ["hang", "drip"])
+def test_a_server_that_says_nothing_is_given_up_and_asked_again(start, settings, cache, fault):
+    server = start(in_turn(fault), silence=60.0)
+    answers, progress, spent = ask(cache, settings(server, timeout_seconds=0.6, max_attempts=50), [request("a")])
+    assert answers["a"].value == right(request("a"))
+    # On a busy machine a good answer may be late, too: it is charged, and the books know that it may have been.
+    assert 2 <= len(server.received) <= spent.requests
+    assert spent.possible_usd > 0
+    assert progress.cost_usd <= server.charged_usd + 1e-12
+    assert server.charged_usd <= spent.most_usd
+
+
 def test_nobody_asks_before_the_time_that_the_server_names(start, settings, cache):
-    server = start(in_turn("429_wait", "429_wait", "429_wait", "429_wait"))
+    server = start(in_turn("429_wait", "429_wait", "429_wait", "429_wait"), together=4)
     answers, _, _ = ask(cache, settings(server, max_attempts=1), requests(12))
     assert all(isinstance(answer, Answer) for answer in answers.values()), "refusals are no attempts"
     times = [moment for moment, _, _ in server.received]
-    refused = server.answered[3]
-    assert all(moment >= refused + 0.9 * RETRY_AFTER for moment in times[4:])
+    refused = min(server.answered[:4])
+    assert all(moment >= refused + RETRY_AFTER for moment in times[4:])
     assert len(times) == 16
 
 
@@ -173,8 +182,7 @@ def test_no_key_and_no_price_are_said_before_anything_is_asked(start, settings, 
 
 
 def test_time_outs_are_for_the_whole_answer(start, settings, cache):
-    server = start(always("drip"))
-    begin = time.monotonic()
+    server = start(always("drip"), silence=60.0)
     answers, _, _ = ask(cache, settings(server, timeout_seconds=0.3, max_attempts=2), [request("a")])
+    # Each byte comes in time, and the whole answer would come after some seconds.
     assert "within 0.3 s" in answers["a"].reason
-    assert time.monotonic() - begin < 4.0
