@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from jaxrec import config as configuration
 from jaxrec.config import Experiment
 from jaxrec.data.dataset import Dataset
+from jaxrec.data.histories import histories
 from jaxrec.data.prepared import find_source, load_dataset
 from jaxrec.data.text import TextFeatures, load_text, require_text
 from jaxrec.errors import UserError
@@ -39,6 +40,13 @@ class Assembly:
     mesh: jax.sharding.Mesh | None
     model: Model
     ctx: Context
+
+    def context(self, part: Literal["valid", "test", "serve"]) -> Context:
+        """The context with the histories before the targets of a part; `ctx` itself has those of valid."""
+        found = _histories(self.experiment.model, self.dataset, part)
+        if found is None:
+            return self.ctx
+        return dataclasses.replace(self.ctx, histories=replicate(found, self.mesh))
 
     @property
     def devices_line(self) -> str:
@@ -112,7 +120,14 @@ def make_context(
             raise UserError(f"model.num_singular_vectors: found {count}, allowed: below {smaller} for {dataset.name}")
         assert graph is not None
         columns["item_singular_vectors"] = right_singular_vectors(graph, count)
-    return replicate(Context(graph=graph, mesh=mesh, **columns), mesh)
+    return replicate(Context(graph=graph, mesh=mesh, histories=_histories(experiment.model, dataset), **columns), mesh)
+
+
+def _histories(model: Any, dataset: Dataset, at: Literal["valid", "test", "serve"] = "valid") -> Any:
+    """What a sequence model reads of each user before the targets of a part; None of other models."""
+    if not getattr(model, "needs_histories", False):
+        return None
+    return histories(dataset, at, model.max_length, getattr(model, "merged", False))
 
 
 def load_run(folder: pathlib.Path, notice: Callable[[str], None] = lambda _: None) -> LoadedRun:
@@ -135,7 +150,8 @@ def load_run(folder: pathlib.Path, notice: Callable[[str], None] = lambda _: Non
     if text != (result["text"] or {}).get("sha256"):
         raise UserError(f"{folder}: the text features are no longer those that the run was trained on")
     params = restore_params(assembly, folder, result["best_step"])
-    return LoadedRun(assembly.experiment, assembly.dataset, assembly.model, params, assembly.ctx, result)
+    ctx = assembly.context("serve")
+    return LoadedRun(assembly.experiment, assembly.dataset, assembly.model, params, ctx, result)
 
 
 def restore_params(assembly: Assembly, folder: pathlib.Path, step: int) -> Any:

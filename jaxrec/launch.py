@@ -54,8 +54,10 @@ def execute(assembly: Any, folder: pathlib.Path, console: Console, notice: Any) 
     """Train (or resume), evaluate once on the test part, and write what a run folder holds."""
     import time
 
-    from jaxrec.eval.artifacts import save_per_user, save_topk
-    from jaxrec.eval.ranking import FullRanking
+    from jaxrec.eval.artifacts import per_user_name, save_candidates, save_per_user, save_topk
+    from jaxrec.eval.protocols import make_ranking
+    from jaxrec.eval.sampled_ranking import SampledRanking
+    from jaxrec.protocols import rank_protocols
     from jaxrec.result import make_result
     from jaxrec.run_folder import write_environment, write_json
     from jaxrec.train.mesh import describe_devices
@@ -65,7 +67,8 @@ def execute(assembly: Any, folder: pathlib.Path, console: Console, notice: Any) 
     experiment, dataset = assembly.experiment, assembly.dataset
     write_environment(folder, describe_devices(assembly.mesh))
     write_json(folder / "data.json", dataset.provenance)
-    valid = FullRanking(dataset, "valid", experiment.eval, assembly.mesh)
+    main = experiment.eval.protocols[0]
+    valid = make_ranking(main, dataset, "valid", experiment.eval, assembly.mesh)
     if experiment.model.trains:
         trainer = make_trainer(assembly, folder, valid, console, notice)
         try:
@@ -78,14 +81,20 @@ def execute(assembly: Any, folder: pathlib.Path, console: Console, notice: Any) 
 
         trained = untrained()
     started = time.monotonic()
-    notice("ranking the whole catalogue for the test part, once")
-    valid_evaluation = valid.evaluate(assembly.model, trained.params, assembly.ctx)
-    test = FullRanking(dataset, "test", experiment.eval, assembly.mesh)
-    test_evaluation = test.evaluate(assembly.model, trained.params, assembly.ctx, lists=True)
-    result = make_result(assembly, trained, valid_evaluation, test_evaluation)
+    notice(f"ranking the test part, once ({', '.join(experiment.eval.protocols)})")
+    ranked = rank_protocols(assembly, trained.params, valid)
+    result = make_result(assembly, trained, ranked)
     result["seconds"]["eval"] = round(result["seconds"]["eval"] + time.monotonic() - started, 3)
-    save_topk(folder, test_evaluation, dataset)
-    save_per_user(folder, {"valid": valid_evaluation, "test": test_evaluation}, dataset)
+    evaluations = {}
+    for protocol, one in ranked.items():
+        evaluations |= {per_user_name(protocol, "valid"): one.valid, per_user_name(protocol, "test"): one.test}
+        if one.test.topk_items is not None:
+            save_topk(folder, one.test, dataset)
+        parts = zip(("valid", "test"), one.rankings, strict=True)
+        drawn = {part: ranking.candidates for part, ranking in parts if isinstance(ranking, SampledRanking)}
+        if drawn:
+            save_candidates(folder, drawn, dataset)
+    save_per_user(folder, evaluations, dataset)
     write_json(folder / "result.json", result)
     return result
 

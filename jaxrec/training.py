@@ -9,6 +9,7 @@ from rich.console import Console
 
 from jaxrec.assembly import Assembly
 from jaxrec.eval.ranking import FullRanking
+from jaxrec.eval.sampled_ranking import SampledRanking
 from jaxrec.train.checkpoint import Checkpoints
 from jaxrec.train.display import TrainingDisplay
 from jaxrec.train.input import make_input
@@ -20,14 +21,14 @@ from jaxrec.train.optimizer import make_optimizer
 def make_trainer(
     assembly: Assembly,
     folder: pathlib.Path,
-    valid: FullRanking,
+    valid: FullRanking | SampledRanking,
     console: Console,
     notice: Callable[[str], None],
 ) -> Trainer:
     """Trainer that validates with `valid`, shows progress on the console and keeps its checkpoints in the folder."""
     experiment = assembly.experiment
     train = experiment.train
-    data = make_input(assembly.dataset, train, experiment.seed, notice)
+    data = make_input(assembly.dataset, train, experiment.seed, notice, experiment.model)
     total_steps = data.steps_per_epoch * train.epochs
     return Trainer(
         model=assembly.model,

@@ -14,6 +14,7 @@ from jaxrec.models.lmmrec import LMMRec, LMMRecConfig
 from jaxrec.models.polycf import PolyCF, PolyCFConfig
 from jaxrec.models.polycf_signal import PolyCFSignal, PolyCFSignalConfig
 from jaxrec.models.popularity import Popularity, PopularityConfig
+from jaxrec.models.sasrec import SASRec, SASRecConfig
 from jaxrec.models.weightedgcl import WeightedGCL, WeightedGCLConfig
 
 CONFIGS: dict[str, type] = {
@@ -26,6 +27,7 @@ CONFIGS: dict[str, type] = {
         WeightedGCLConfig,
         PolyCFConfig,
         PolyCFSignalConfig,
+        SASRecConfig,
     )
 }
 _MODELS: dict[type, Callable[..., Model]] = {
@@ -36,6 +38,7 @@ _MODELS: dict[type, Callable[..., Model]] = {
     WeightedGCLConfig: WeightedGCL,
     PolyCFConfig: PolyCF,
     PolyCFSignalConfig: PolyCFSignal,
+    SASRecConfig: SASRec,
 }
 
 

@@ -13,6 +13,7 @@ from jaxrec.data.dataset import Dataset, positives_csr
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Model
 from jaxrec.train.config import TrainConfig
+from jaxrec.train.sequence_input import SequenceInput, sequence_source
 from jaxrec.train.state import TrainState
 from jaxrec.train.step import PairData, Progress, make_block_loop, make_device_loop, steps_per_epoch
 
@@ -142,8 +143,16 @@ class _BlockStream:
         return self._place(moved), count
 
 
-def make_input(dataset: Dataset, config: TrainConfig, seed: int, notice: Callable[[str], None]) -> TrainingInput:
-    """The input that config.input asks for; `auto` streams what exceeds the device budget."""
+def make_input(
+    dataset: Dataset, config: TrainConfig, seed: int, notice: Callable[[str], None], model_config: Any = None
+) -> TrainingInput:
+    """The input that config.input asks for; `auto` streams what exceeds the device budget.
+
+    model_config.input: what a batch holds, "pairs" where a model does not say.
+    """
+    if getattr(model_config, "input", "pairs") != "pairs":
+        source, shape = sequence_source(dataset, model_config, config.batch_size, notice)
+        return SequenceInput(source, shape)
     train = dataset.train
     positives = positives_csr(train, dataset.num_users)
     full = np.diff(positives[0]) == dataset.num_items

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -51,8 +52,8 @@ def make_mesh(config: DevicesConfig, default_axis: str = "data") -> Mesh | None:
 def shardings(tree: Any, rules: PartitionRules, mesh: Mesh | None) -> Any:
     """A sharding for every leaf of a tree of arrays: the first rule whose regex is found in the leaf's path.
 
-    A rule applies to leaves of its own rank only (an optimiser keeps scalars under the same path); whatever no
-    rule names is replicated. Without a mesh everything lies on the first device.
+    A rule applies to leaves of its own rank only (an optimiser keeps scalars under the same path) and whose sizes the
+    devices divide; whatever no rule names is replicated. Without a mesh everything lies on the first device.
     """
     if mesh is None:
         single = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -61,11 +62,17 @@ def shardings(tree: Any, rules: PartitionRules, mesh: Mesh | None) -> Any:
     def place(path: tuple, leaf: Any) -> NamedSharding:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         for pattern, spec in rules:
-            if re.search(pattern, name) and np.ndim(leaf) == len(spec):
+            if re.search(pattern, name) and np.ndim(leaf) == len(spec) and _divides(spec, np.shape(leaf), mesh):
                 return NamedSharding(mesh, spec)
         return NamedSharding(mesh, PartitionSpec())
 
     return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def _divides(spec: PartitionSpec, shape: tuple[int, ...], mesh: Mesh) -> bool:
+    """Whether every size of a shape is a multiple of the devices that share it."""
+    axes = [(axis,) if isinstance(axis, str) else axis or () for axis in spec]
+    return all(size % math.prod(mesh.shape[a] for a in axis) == 0 for size, axis in zip(shape, axes, strict=True))
 
 
 def replicate(tree: Any, mesh: Mesh | None) -> Any:

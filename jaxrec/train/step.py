@@ -22,7 +22,7 @@ from jaxrec.nn.permutation import permute_indices
 from jaxrec.train.state import TrainState
 
 # Streams of randomness, apart from each other and from the initialisation (jax.random.key(seed) itself).
-_ORDER, _NEGATIVES, _MODEL = 1, 2, 3
+ORDER, NEGATIVES, MODEL = 1, 2, 3
 
 
 @flax.struct.dataclass
@@ -58,7 +58,7 @@ def make_update(
     """One step: loss, gradient, optimiser, extra state."""
 
     def update(state: TrainState, batch: Batch, ctx: Context) -> tuple[TrainState, dict[str, jax.Array]]:
-        rng = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _MODEL), state.step)
+        rng = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), MODEL), state.step)
 
         def objective(params: Any) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
             output = model.loss(params, state.extra, batch, ctx, rng)
@@ -72,7 +72,7 @@ def make_update(
     return update
 
 
-def _run(
+def run_steps(
     update: Callable[[TrainState, Batch, Context], tuple[TrainState, dict[str, jax.Array]]],
     state: TrainState,
     num_steps: jax.Array,
@@ -122,10 +122,10 @@ def make_device_loop(
             step = first_step + index
             epoch, within = step // per_epoch, step % per_epoch
             positions = within * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
-            order_rng = jax.random.fold_in(jax.random.fold_in(key, _ORDER), epoch)
+            order_rng = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
             pairs = permute_indices(order_rng, jnp.minimum(positions, num_pairs - 1), num_pairs)
             users = data.user_ids[pairs]
-            rng = jax.random.fold_in(jax.random.fold_in(key, _NEGATIVES), step)
+            rng = jax.random.fold_in(jax.random.fold_in(key, NEGATIVES), step)
             return {
                 "user_ids": users,
                 "item_ids": data.item_ids[pairs],
@@ -135,7 +135,7 @@ def make_device_loop(
                 "mask": positions < num_pairs,
             }
 
-        return _run(update, state, num_steps, batch_at, ctx)
+        return run_steps(update, state, num_steps, batch_at, ctx)
 
     return run
 
@@ -150,6 +150,6 @@ def make_block_loop(
         def batch_at(index: jax.Array) -> Batch:
             return {name: lax.dynamic_index_in_dim(values, index, keepdims=False) for name, values in block.items()}
 
-        return _run(update, state, num_steps, batch_at, ctx)
+        return run_steps(update, state, num_steps, batch_at, ctx)
 
     return run

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
+from jaxrec.data.sequence_rows import Sequences, stream_rows
 from jaxrec.models.base import Context
 from jaxrec.models.bprmf import BPRMFConfig
 from jaxrec.models.lightgcn import LightGCNConfig
@@ -15,10 +16,14 @@ from jaxrec.models.lmmrec import CoordinationConfig, CorrespondenceConfig, LMMRe
 from jaxrec.models.polycf import PolyCFConfig
 from jaxrec.models.polycf_signal import PolyCFSignalConfig
 from jaxrec.models.popularity import PopularityConfig
+from jaxrec.models.sasrec import SASRecConfig
 from jaxrec.models.weightedgcl import WeightedGCLConfig
+from jaxrec.nn.attention import stream_blocks
 from jaxrec.nn.graph import build_graph
 
 NUM_USERS, NUM_ITEMS, DIM, TEXT_DIM, NUM_SINGULAR_VECTORS = 24, 18, 8, 10, 4
+MAX_LENGTH = 5
+SASREC = SASRecConfig(dim=DIM, hidden_dim=12, dropout=0.0, max_length=MAX_LENGTH, init_std=0.3)
 BASE = LightGCNConfig(dim=DIM, num_layers=3, init_std=0.3)
 # Weights large enough that an error in any part shows in the total.
 LMMREC = LMMRecConfig(
@@ -40,6 +45,11 @@ SMALL = {
     # The positives that the literal reading shows to the filter are what the contract's scores show too.
     "polycf_signal": PolyCFSignalConfig(num_singular_vectors=NUM_SINGULAR_VECTORS, hide_positives=False),
     "polycf_signal_dropout": PolyCFSignalConfig(degree=2, num_singular_vectors=NUM_SINGULAR_VECTORS),
+    "sasrec": SASREC,
+    "sasrec_dropout": dataclasses.replace(SASREC, dropout=0.1),
+    "sasrec_prefix": dataclasses.replace(
+        SASREC, augment="prefix", norm="post", embedding_norm=False, scale_embeddings=True
+    ),
     "lmmrec": LMMREC,
     "lmmrec_learned": dataclasses.replace(LMMREC, text_source="learned"),
     "lmmrec_dropout": dataclasses.replace(LMMREC, base=dataclasses.replace(BASE, edge_dropout=0.3)),
@@ -77,9 +87,61 @@ def context(mesh=None):
         item_text_mask=item_mask,
         item_counts=np.bincount(items, minlength=NUM_ITEMS).astype(np.int32),
         item_singular_vectors=singular_vectors().astype(np.float32),
+        histories=histories(),
         mesh=mesh,
     )
     return jax.tree.map(jnp.asarray, ctx)
+
+
+def sequences():
+    """Each user's interactions in order, at most MAX_LENGTH + 1 of them, of users with two or more."""
+    users, items = interactions()
+    own = [items[users == user][-MAX_LENGTH - 1 :] for user in range(NUM_USERS)]
+    return {user: events for user, events in enumerate(own) if len(events) > 1}
+
+
+def histories():
+    """Two behaviours [U, MAX_LENGTH] int32; every third user has no auxiliary event, the last has none at all."""
+    tables = np.zeros((2, NUM_USERS, MAX_LENGTH), np.int32)
+    for user, events in sequences().items():
+        for table, shown in zip(tables, (events[::-1] if user % 3 else events[:0], events[:-1]), strict=True):
+            shown = shown[-MAX_LENGTH:]
+            table[user, MAX_LENGTH - len(shown) :] = shown + 1
+    return tuple(tables)
+
+
+def training_batch(config, num_real=13):
+    """A batch of what the config asks for: triples, a stream of sequences, or targets with their histories."""
+    kind = getattr(config, "input", "pairs")
+    if kind == "pairs":
+        return batch(num_real=num_real)
+    real = np.arange(16) < num_real
+    if kind == "stream":
+        of_users = sequences()
+        lengths = np.array([len(events) for events in of_users.values()])
+        flat = Sequences(
+            np.array(list(of_users), np.int32),
+            (np.cumsum(lengths) - lengths).astype(np.int32),
+            (lengths - 1).astype(np.int32),
+            np.concatenate(list(of_users.values())),
+        )
+        num_blocks, block = stream_blocks(4, MAX_LENGTH)
+        ordered = flat.ordered(np.arange(len(lengths)), np)
+        rows = stream_rows(ordered, 20, 4, 4, num_blocks * block - 4, MAX_LENGTH, np)
+        rows["mask"] = real.reshape(4, 4)
+    else:
+        tables = histories()
+        users = np.random.default_rng(2).permutation(NUM_USERS)[:16].astype(np.int32)
+        rows = {
+            "user_ids": users,
+            "target_item_ids": np.random.default_rng(3).integers(0, NUM_ITEMS, 16).astype(np.int32),
+            "mask": real,
+            "histories": tuple(table[users] for table in tables),
+        }
+    if getattr(config, "num_negatives", 0):
+        shape = (*rows["mask"].shape, config.num_negatives)
+        rows["negative_item_ids"] = np.random.default_rng(4).integers(0, NUM_ITEMS, shape).astype(np.int32)
+    return jax.tree.map(jnp.asarray, rows)
 
 
 def batch(size=16, num_real=13, seed=2):

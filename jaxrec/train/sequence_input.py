@@ -1,0 +1,272 @@
+"""Training batches of sequences, made on the device: a stream of all positions, or one target each.
+
+Every batch is a function of (seed, step). The order of an epoch is computed once a call, so a call stays within one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxrec.data.batch import Batch
+from jaxrec.data.dataset import Dataset, positives_csr
+from jaxrec.data.interactions import Interactions
+from jaxrec.data.sequence_rows import OrderedSequences, Sequences, sequences_of, stream_rows, target_rows
+from jaxrec.data.sequence_stream import training_stream
+from jaxrec.data.training_targets import TrainingTargets, training_targets
+from jaxrec.errors import UserError
+from jaxrec.models.base import Context, Model
+from jaxrec.nn.attention import stream_blocks
+from jaxrec.nn.negative_sampling import sample_negatives
+from jaxrec.nn.permutation import permute_indices
+from jaxrec.train.state import TrainState
+from jaxrec.train.step import NEGATIVES, ORDER, Progress, make_update, run_steps, steps_per_epoch
+
+MAX_ROWS = 8
+"""Rows of a stream's batch, which devices may share; their number is no matter of how many devices there are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SequenceShape:
+    """What decides the shapes of batches. max_length: longest history. num_negatives: 0 where the loss wants none."""
+
+    batch_size: int
+    max_length: int
+    num_negatives: int = 0
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of a stream's batch: the largest divisor of batch_size up to MAX_ROWS that is a power of two."""
+        return math.gcd(self.batch_size, MAX_ROWS)
+
+    @property
+    def width(self) -> int:
+        """Targets of a row."""
+        return self.batch_size // self.num_rows
+
+    @property
+    def context(self) -> int:
+        """Places before a row's first target."""
+        num_blocks, block = stream_blocks(self.width, self.max_length)
+        return num_blocks * block - self.width
+
+
+@flax.struct.dataclass
+class Positives:
+    """The items of every user, sorted, from which negatives are told. indptr: [U + 1], items: [n] int32."""
+
+    indptr: Any
+    items: Any
+
+
+@flax.struct.dataclass
+class StreamSource:
+    """Sequences on the devices, and positives where negatives are wanted."""
+
+    sequences: Sequences
+    positives: Positives | None
+
+
+@flax.struct.dataclass
+class TargetSource:
+    """Targets on the devices (TrainingTargets, its arrays as leaves), and positives where negatives are wanted."""
+
+    user_ids: Any
+    item_ids: Any
+    starts: tuple[Any, ...]
+    ends: tuple[Any, ...]
+    events: tuple[Any, ...]
+    positives: Positives | None
+
+
+BatchAt = Callable[[jax.Array], Batch]
+
+
+def stream_batches(
+    source: StreamSource, shape: SequenceShape, seed: int, epoch: jax.Array, num_items: int, num_targets: int
+) -> BatchAt:
+    """The batches of one epoch by the step within it; the epoch's order is computed here, once."""
+    num_sequences = source.sequences.counts.shape[0]
+    rng = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), ORDER), epoch)
+    order = permute_indices(rng, jnp.arange(num_sequences, dtype=jnp.int32), num_sequences)
+    ordered: OrderedSequences = source.sequences.ordered(order, jnp)
+    per_epoch = steps_per_epoch(num_targets, shape.batch_size)
+
+    def batch_at(within: jax.Array) -> Batch:
+        batch = stream_rows(
+            ordered,
+            within * shape.batch_size,
+            shape.num_rows,
+            shape.width,
+            shape.context,
+            shape.max_length,
+            jnp,
+        )
+        users = batch["user_ids"][:, shape.context :]
+        return _with_negatives(batch, users, source.positives, shape, seed, epoch * per_epoch + within, num_items)
+
+    return batch_at
+
+
+def target_batches(source: TargetSource, shape: SequenceShape, seed: int, epoch: jax.Array, num_items: int) -> BatchAt:
+    """The batches of one epoch by the step within it: every target once, each with its histories."""
+    num_targets = source.user_ids.shape[0]
+    rng = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), ORDER), epoch)
+    per_epoch = steps_per_epoch(num_targets, shape.batch_size)
+    targets = TrainingTargets(source.user_ids, source.item_ids, source.starts, source.ends, source.events)
+
+    def batch_at(within: jax.Array) -> Batch:
+        places = within * shape.batch_size + jnp.arange(shape.batch_size, dtype=jnp.int32)
+        chosen = permute_indices(rng, jnp.minimum(places, num_targets - 1), num_targets)
+        batch = target_rows(targets, chosen, places < num_targets, shape.max_length, jnp)
+        users, step = batch["user_ids"], epoch * per_epoch + within
+        return _with_negatives(batch, users, source.positives, shape, seed, step, num_items)
+
+    return batch_at
+
+
+def _with_negatives(
+    batch: Batch,
+    users: jax.Array,
+    positives: Positives | None,
+    shape: SequenceShape,
+    seed: int,
+    step: jax.Array,
+    num_items: int,
+) -> Batch:
+    """The batch with negative_item_ids [..., n], uniform among what each target's user never had in training."""
+    if positives is None:
+        return batch
+    rng = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), NEGATIVES), step)
+    users = jnp.broadcast_to(users[..., None], (*users.shape, shape.num_negatives))
+    return batch | {"negative_item_ids": sample_negatives(rng, users, positives.indptr, positives.items, num_items)}
+
+
+class SequenceInput:
+    """Sequences that live on the device; source: StreamSource or TargetSource of NumPy arrays."""
+
+    def __init__(self, source: StreamSource | TargetSource, shape: SequenceShape) -> None:
+        self._source, self._shape = source, shape
+        if isinstance(source, StreamSource):
+            self._num_targets = int(source.sequences.counts.sum())
+        else:
+            self._num_targets = len(source.user_ids)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that cover every target once."""
+        return steps_per_epoch(self._num_targets, self._shape.batch_size)
+
+    def examples(self, step: int, steps: int) -> int:
+        """Targets in the given steps of one epoch, padding not counted."""
+        size, first = self._shape.batch_size, step % self.steps_per_epoch
+        return min((first + steps) * size, self._num_targets) - first * size
+
+    def batches(self, source: StreamSource | TargetSource, seed: int, epoch: jax.Array, num_items: int) -> BatchAt:
+        """The batches of one epoch; source: this input's, on the devices."""
+        if isinstance(source, StreamSource):
+            return stream_batches(source, self._shape, seed, epoch, num_items, self._num_targets)
+        return target_batches(source, self._shape, seed, epoch, num_items)
+
+    def compile(
+        self,
+        model: Model,
+        optimizer: optax.GradientTransformation,
+        seed: int,
+        state: TrainState,
+        ctx: Context,
+        state_shardings: Any,
+        place: Callable[[Any], Any],
+    ) -> Callable[[TrainState, int], tuple[TrainState, Progress]]:
+        """See jaxrec.train.input.TrainingInput. A call ends with its epoch."""
+        update, per_epoch = make_update(model, optimizer, seed), self.steps_per_epoch
+
+        def run(state: TrainState, num_steps: jax.Array, source: Any, ctx: Context) -> tuple[TrainState, Progress]:
+            epoch, first = state.step // per_epoch, state.step % per_epoch
+            num_items = ctx.item_counts.shape[0]  # type: ignore[union-attr]
+            batch_in_epoch = self.batches(source, seed, epoch, num_items)
+            num_steps = jnp.minimum(num_steps, per_epoch - first)
+            return run_steps(
+                update, state, num_steps, lambda index: over_devices(batch_in_epoch(first + index), ctx), ctx
+            )
+
+        source = place(self._source)
+        jitted = jax.jit(run, donate_argnums=0, out_shardings=(state_shardings, None))
+        compiled = jitted.lower(state, place(np.asarray(1, np.int32)), source, ctx).compile()
+        return lambda state, steps: compiled(state, place(np.asarray(steps, np.int32)), source, ctx)
+
+
+def over_devices(batch: Batch, ctx: Context) -> Batch:
+    """The batch with its rows shared over the mesh's "data" axis, where they divide; else whole on every device."""
+    mesh = ctx.mesh
+    if mesh is None or mesh.shape["data"] == 1:
+        return batch
+    devices = mesh.shape["data"]
+
+    def shared(values: jax.Array) -> jax.Array:
+        axis = "data" if values.shape[0] % devices == 0 else None
+        return jax.lax.with_sharding_constraint(values, NamedSharding(mesh, PartitionSpec(axis)))
+
+    return jax.tree.map(shared, batch)
+
+
+def sequence_source(
+    dataset: Dataset, model_config: Any, batch_size: int, notice: Callable[[str], None]
+) -> tuple[StreamSource | TargetSource, SequenceShape]:
+    """What a sequence model's config asks for: config.input "stream" or "targets", of histories up to max_length.
+
+    Where the config has them: merged, events of all behaviours in one stream; num_negatives of each target, for which
+    users who have every item are left out with a notice. Raises UserError where no sequence has a target.
+    """
+    shape = SequenceShape(batch_size, model_config.max_length, getattr(model_config, "num_negatives", 0))
+    merged = getattr(model_config, "merged", False)
+    positives, keep = None, np.ones(dataset.num_users, bool)
+    if shape.num_negatives:
+        positives = _positives(dataset, merged)
+        keep = np.diff(positives.indptr) < dataset.num_items
+        if not keep.all():
+            notice(
+                f"{int((~keep).sum())} users have every item of the catalogue: no negative exists, so they are left out"
+            )
+    if model_config.input == "stream":
+        sequences = sequences_of(training_stream(dataset, shape.max_length, merged), keep)
+        source, found = StreamSource(sequences, positives), len(sequences.counts)
+    else:
+        targets = training_targets(dataset, shape.max_length)
+        rows = keep[targets.user_ids]
+        source = TargetSource(
+            targets.user_ids[rows],
+            targets.item_ids[rows],
+            tuple(starts[rows] for starts in targets.starts),
+            tuple(ends[rows] for ends in targets.ends),
+            targets.events,
+            positives,
+        )
+        found = len(source.user_ids)
+    if not found:
+        raise UserError("data: every user has every item of the catalogue, so there is nothing to rank")
+    return source, shape
+
+
+def _positives(dataset: Dataset, merged: bool) -> Positives:
+    """Items of each user's training part; merged: of the other behaviours, too."""
+    indptr, items = positives_csr(dataset.train, dataset.num_users)
+    if merged and dataset.auxiliary is not None:
+        train, auxiliary = dataset.train, dataset.auxiliary
+        both = Interactions(
+            np.concatenate([train.user_ids, auxiliary.user_ids]),
+            np.concatenate([train.item_ids, auxiliary.item_ids]),
+            train.users,
+            train.items,
+        )
+        indptr, items = positives_csr(both, dataset.num_users)
+    return Positives(indptr, items)
