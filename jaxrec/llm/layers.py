@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from jaxrec.llm.cache import Cache
 from jaxrec.llm.config import DecoderConfig
+from jaxrec.llm.quantized import frozen_matmul
 from jaxrec.llm.rope import rotate
 
 Adapters = dict[str, Any]
@@ -89,7 +90,7 @@ class MLP(nn.Module):
 
 
 class Projection(nn.Module):
-    """x W + x A B: a matrix without bias, and a low-rank delta where an adapter is given."""
+    """x W + x A B: a matrix without bias, plain or of eight bits, and a low-rank delta where an adapter is given."""
 
     features: int
     output_dtype: Any = None
@@ -98,7 +99,10 @@ class Projection(nn.Module):
     def __call__(self, x: jax.Array, adapter: Adapters | None) -> jax.Array:
         """[B, T, in] -> [B, T, out] in output_dtype, that of x by default."""
         kernel = self.param("kernel", nn.initializers.normal(0.02), (x.shape[-1], self.features), x.dtype)
-        result = jnp.matmul(x, kernel, preferred_element_type=self.output_dtype)
+        if self.has_variable("params", "scale"):
+            result = frozen_matmul(x, kernel, self.get_variable("params", "scale"), self.output_dtype)
+        else:
+            result = jnp.matmul(x, kernel, preferred_element_type=self.output_dtype)
         if adapter is not None:
             low = jnp.matmul(x, adapter["a"].astype(x.dtype))
             result = result + jnp.matmul(low, adapter["b"].astype(x.dtype)).astype(result.dtype)

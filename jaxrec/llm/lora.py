@@ -109,6 +109,9 @@ def _add(params: Params, adapters: Adapters, lora: LoRAConfig, scale: float) -> 
     for target in lora.targets:
         path = _path(target)
         pair, module = get(adapters, path), get(merged, path)
+        if "scale" in module:
+            # Most of a small delta would be lost in the rounding.
+            raise UserError(f"{path}: found a kernel of eight bits, allowed for a merge: plain ones (dequantize first)")
         delta = jnp.matmul(pair["a"], pair["b"], precision="highest")
         kernel = module["kernel"]
         module["kernel"] = (jnp.asarray(kernel, jnp.float32) + scale * delta).astype(kernel.dtype)

@@ -17,19 +17,31 @@ from jaxrec.llm.config import DecoderConfig
 PARTITION_RULES: tuple[tuple[str, PartitionSpec], ...] = (
     ("(^|/)embed/embedding$", PartitionSpec("model", None)),
     ("(query|key|value|gate|up)/(kernel|b)$", PartitionSpec(None, "model")),
+    ("(query|key|value|gate|up)/scale$", PartitionSpec("model")),
     ("(attention/output|down)/(kernel|a)$", PartitionSpec("model", None)),
-    ("^output/(kernel|b)$", PartitionSpec(None, "model")),
+    ("(^|/)(?<!attention/)output/(kernel|b)$", PartitionSpec(None, "model")),
+    ("(^|/)(?<!attention/)output/scale$", PartitionSpec("model")),
 )
 CACHE_SPEC = PartitionSpec(None, "data", None, "model", None)
 
 
 def place(tree: Any, config: DecoderConfig, mesh: Mesh | None) -> Any:
-    """Parameters or adapters on the devices of the mesh, or on the first device; whatever no rule names is everywhere.
+    """Parameters, adapters or their state on the devices of the mesh, or on the first device.
 
-    Raises: UserError where the heads or the inner features do not divide by the axis "model".
+    Whatever no rule names is everywhere. Raises: UserError where the heads or the inner features do not divide by the
+    axis "model".
     """
     if mesh is None:
         return jax.device_put(tree, jax.devices()[0])
+    return jax.device_put(tree, _shardings(tree, config, mesh))
+
+
+def constrain(tree: Any, config: DecoderConfig, mesh: Mesh | None) -> Any:
+    """The same tree, in a compiled function, where `place` would put it."""
+    return tree if mesh is None else jax.lax.with_sharding_constraint(tree, _shardings(tree, config, mesh))
+
+
+def _shardings(tree: Any, config: DecoderConfig, mesh: Mesh) -> Any:
     count = mesh.shape["model"]
     for field in ("num_kv_heads", "intermediate_size", "vocab_size"):
         size = getattr(config, field)
@@ -43,7 +55,7 @@ def place(tree: Any, config: DecoderConfig, mesh: Mesh | None) -> Any:
                 return NamedSharding(mesh, PartitionSpec(*[None] * (leaf.ndim - len(spec)), *spec))
         return NamedSharding(mesh, PartitionSpec())
 
-    return jax.device_put(tree, jax.tree_util.tree_map_with_path(sharding, tree))
+    return jax.tree_util.tree_map_with_path(sharding, tree)
 
 
 def constrain_cache(cache: Cache, mesh: Mesh | None) -> Cache:
@@ -54,8 +66,8 @@ def constrain_cache(cache: Cache, mesh: Mesh | None) -> Cache:
     return cache._replace(keys=keys, values=values)
 
 
-def place_rows(tree: Any, mesh: Mesh | None) -> Any:
-    """Arrays whose first axis is the batch, each device with its own rows; they must divide by the axis "data"."""
+def place_rows(tree: Any, mesh: Mesh | None, axis: int = 0) -> Any:
+    """Arrays with the batch on that axis, each device with its own rows; they must divide by the axis "data"."""
     if mesh is None:
         return jax.device_put(tree, jax.devices()[0])
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec("data")))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(*[None] * axis, "data")))
