@@ -12,6 +12,7 @@ import sys
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from jaxrec.command_line import run_command
@@ -69,7 +70,7 @@ def print_preparation(console: Console, dataset: Dataset) -> None:
 
     row("read", record["source"])
     for step in record["steps"]:
-        row(_label(step), step["after"])
+        row(escape(_label(step)), step["after"])
     table.add_section()
     for name, counts in record["split"]["parts"].items():
         row(name, counts)
@@ -92,7 +93,9 @@ def _behaviors_table(record: dict) -> Table:
     for name, of in statistics["behaviors"].items():
         counts = (f"{of[column]:,}" for column in ("events", "users", "items"))
         ends = (f"{of[column]:,}" for column in ("least_per_user", "most_per_user"))
-        table.add_row(f"{name} = {' + '.join(record['named'][name])}", *counts, f"{of['mean_per_user']:.2f}", *ends)
+        table.add_row(
+            escape(f"{name} = {' + '.join(record['named'][name])}"), *counts, f"{of['mean_per_user']:.2f}", *ends
+        )
     table.add_section()
     counts = (f"{statistics[column]:,}" for column in ("events", "users", "items"))
     ends = (f"{statistics[column]:,}" for column in ("least_per_user", "most_per_user"))

@@ -8,6 +8,7 @@ import pytest
 from jaxrec.data.behaviors import assign_behaviors, behavior_statistics, divide, parse_behaviors
 from jaxrec.data.config import DataConfig, FilterConfig
 from jaxrec.data.filters import apply_filters
+from jaxrec.data.histories import histories
 from jaxrec.data.prepared import dataset_sha256, load_dataset
 from jaxrec.data.training_targets import training_targets
 from jaxrec.errors import UserError
@@ -266,3 +267,50 @@ def test_a_catalogue_of_one_item_and_a_user_with_only_the_target(tmp_path):
     assert [len(part) for part in (dataset.train, dataset.valid, dataset.test)] == [2, 1, 1]
     with pytest.raises(UserError, match="none of 2 training interactions has an event before it"):
         training_targets(dataset, 5)
+
+
+def test_a_divided_source_keeps_its_parts_and_its_other_behaviours_are_one_table(tmp_path):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    write_events(folder / "train.csv", [("a", "x", "view", 1), ("a", "x", "buy", 2), ("b", "y", "buy", 3)])
+    write_events(folder / "valid.csv", [("a", "y", "buy", 5), ("a", "y", "view", 4)])
+    write_events(folder / "test.csv", [("a", "z", "view", 6), ("a", "z", "buy", 7), ("b", "x", "buy", 8)])
+    config = DataConfig(path=str(folder), behaviors=("click=view", "favor=buy"), split="given")
+    dataset = load_dataset(config)
+    assert [len(part) for part in (dataset.train, dataset.valid, dataset.test)] == [2, 1, 2]
+    assert dataset.auxiliary.timestamps.tolist() == [1, 4, 6]
+    assert dataset.auxiliary.parts is None
+    clicks, favors = histories(dataset, "test", 3)
+    x, y, z = dataset.items.encode(["x", "y", "z"]) + 1
+    a = dataset.users.encode(["a"])[0]
+    assert clicks[a].tolist() == [x, y, z]
+    assert favors[a].tolist() == [0, x, y]
+    pooled = load_dataset(dataclasses.replace(config, split="leave_one_out", pool=True))
+    assert [len(part) for part in (pooled.train, pooled.valid, pooled.test)] == [3, 1, 1]
+    assert len(pooled.auxiliary) == 3
+
+
+def test_noise_is_of_the_target_and_of_no_other_behaviour(tmp_path):
+    path = str(write_events(tmp_path / "e.csv", many(3) + [("u9", f"i{n}", "view", n) for n in range(9)]))
+    dataset = load_dataset(DataConfig(path=path, behaviors=SHOP, split="leave_one_out", noise=0.5))
+    assert len(dataset.train) == 9 + 4
+    assert set(dataset.train.behaviors.tolist()) == {1}
+    assert len(dataset.auxiliary) == 24
+    assert len(training_targets(dataset, 50)) > 0
+
+
+@pytest.mark.real_data
+def test_retail_rocket(real_data):
+    config = DataConfig(
+        path=str(real_data / "retail_rocket"), behaviors=("click=0", "favor=1+2"), split="leave_one_out"
+    )
+    dataset = load_dataset(config)
+    statistics = dataset.provenance["behaviors"]["statistics"]
+    assert (statistics["users"], statistics["items"], statistics["events"]) == (2174, 29905, 88602)
+    assert [statistics["behaviors"][name]["events"] for name in ("click", "favor")] == [75374, 13228]
+    assert dataset.provenance["behaviors"]["repeats_of_joined"] == {"favor": 8779}
+    assert len(dataset.test) == 746
+    targets = training_targets(dataset, 50)
+    assert all(((ends - starts) <= 50).all() for starts, ends in zip(targets.starts, targets.ends, strict=True))
+    more = load_dataset(dataclasses.replace(config, leave_one_out_from=1))
+    assert len(more.test) == 2174

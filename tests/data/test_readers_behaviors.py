@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxrec.data.config import DataConfig, FilterConfig
+from jaxrec.data.export import export
 from jaxrec.data.histories import histories
 from jaxrec.data.interactions import IdMap
 from jaxrec.data.prepared import load_dataset
@@ -246,3 +247,23 @@ def test_a_folder_without_a_photo_of_any_item_is_refused(tmp_path):
         read_photo_features(tmp_path, IdMap(np.array(["31"])))
     with pytest.raises(UserError, match="no such folder"):
         read_photo_features(tmp_path / "absent", IdMap(np.array(["31"])))
+
+
+def test_item_fields_of_any_source_and_of_what_was_exported(tmp_path):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    rows = [f"u{user},i{item}" for user in range(5) for item in range(5)]
+    (folder / "interactions.csv").write_text("user,item\n" + "\n".join(rows) + "\n")
+    lines = ['{"item": "i1", "brand": "b7", "shop": 3}', '{"item": "i2", "brand": null, "shop": " 4 "}']
+    (folder / "item_fields.jsonl").write_text("\n".join(lines) + "\n")
+    dataset = load_dataset(DataConfig(path=str(folder)))
+    assert dataset.item_text is None
+    expected = {"brand": ["", "b7", "", "", ""], "shop": ["", "3", "4", "", ""]}
+    assert {name: values.tolist() for name, values in dataset.item_fields.items()} == expected
+    export(dataset, tmp_path / "out")
+    again = load_dataset(DataConfig(path=str(tmp_path / "out"), split="given"))
+    assert {name: values.tolist() for name, values in again.item_fields.items()} == expected
+    for line, words in (('{"brand": "b"}', "line 3: found fields brand; an item id"),
+                        ('{"item": "i3", "brand": ["b"]}', "line 3, column 'brand': found")):  # fmt: skip
+        (folder / "item_fields.jsonl").write_text("\n".join([*lines, line]) + "\n")
+        assert words in message(folder)

@@ -12,7 +12,8 @@ them; every name may end in `.gz` or, of one file alone in a zip, `.zip`:
   `item_list.txt`, `user_list.txt`; raw ids are then those of the map;
 - item text, the first kind found: `item_text.jsonl`, `movies.dat`, `*.item`, `yelp_academic_dataset_business.json`,
   `steam_games.json`, `meta_*.json`, `*rec_tmall_product*.txt|csv` (with brand, seller and category of each item),
-  `train_text.txt` of Kuaishou.
+  `train_text.txt` of Kuaishou;
+- categorical fields of items: `item_fields.jsonl`.
 """
 
 from __future__ import annotations

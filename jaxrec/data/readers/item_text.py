@@ -10,7 +10,7 @@ from jaxrec.data.readers import amazon, kuaishou, movielens, rectmall, steam, ye
 from jaxrec.data.readers.blocks import base_name, read_blocks
 from jaxrec.data.readers.json_lines import read_objects
 from jaxrec.data.readers.metadata import ItemMetadata, as_text, as_words
-from jaxrec.data.readers.problems import BadRows, Problem
+from jaxrec.data.readers.problems import BadRows, Problem, shown
 from jaxrec.data.readers.tables import recbole_header
 from jaxrec.errors import UserError
 
@@ -62,6 +62,22 @@ def read_recbole_items(path: Path, bad: BadRows) -> Iterator[ItemMetadata]:
             yield ItemMetadata(fields[key], as_text(fields[title]) if title is not None else "", categories=categories)
 
 
+def read_item_fields(path: Path, bad: BadRows) -> Iterator[ItemMetadata]:
+    """`item_fields.jsonl`: an item's id (the first of ID_KEYS) and its categorical fields, which are no text."""
+    for number, value in read_objects(path, bad):
+        key = next((key for key in ID_KEYS if key in value), None)
+        fields = {name: entry for name, entry in value.items() if name != key}
+        nested = next((name for name, entry in fields.items() if isinstance(entry, dict | list)), None)
+        if key is None:
+            found = f"fields {', '.join(map(str, value))}"
+            bad.report([Problem(path, number, found, f"an item id is needed in one of {', '.join(ID_KEYS)}")])
+        elif nested is not None:
+            bad.report([Problem(path, number, shown(fields[nested]), "text or a number is needed", nested)])
+        else:
+            known = {name: "" if entry is None else str(entry).strip() for name, entry in fields.items()}
+            yield ItemMetadata(str(value[key]), fields=tuple(known.items()))
+
+
 ItemReader = Callable[[Path, BadRows], Iterable[ItemMetadata]]
 
 # File names without `.gz`, in lower case. The first that a folder has is read, as every file that fits it.
@@ -78,12 +94,15 @@ ITEM_FILES: tuple[tuple[str, ItemReader], ...] = (
 
 
 def find_item_files(files: Sequence[Path]) -> list[tuple[Path, ItemReader]]:
-    """Files of a folder that hold item metadata, with their readers."""
+    """Files of a folder that hold item metadata, with their readers; `item_fields.jsonl` beside those of any kind."""
+    fields: list[tuple[Path, ItemReader]] = [
+        (file, read_item_fields) for file in files if base_name(file) == "item_fields.jsonl"
+    ]
     for pattern, reader in ITEM_FILES:
         found = [(file, reader) for file in files if re.fullmatch(pattern, base_name(file))]
         if found:
-            return found
-    return []
+            return found + fields
+    return fields
 
 
 def is_item_file(file: Path) -> bool:

@@ -11,6 +11,7 @@ import polars as pl
 from jaxrec.data.config import DataConfig
 from jaxrec.data.readers import amazon, id_lists, kuaishou, movielens, rectmall, steam, tables, yelp
 from jaxrec.data.readers.assemble import assemble
+from jaxrec.data.readers.blocks import base_name
 from jaxrec.data.readers.columns import nearest
 from jaxrec.data.readers.detect import detect_format
 from jaxrec.data.readers.folder import Source, find_sources, list_files
@@ -104,6 +105,8 @@ def _item_text(
         raw = maps["item"].raw
         text = {raw.get(key, key): value for key, value in text.items()}
         fields = {name: {raw.get(key, key): value for key, value in values.items()} for name, values in fields.items()}
+    if not text and all(base_name(file) == "item_fields.jsonl" for file, _ in found):
+        return None, fields, [file for file, _ in found]
     return text, fields, [file for file, _ in found]
 
 
