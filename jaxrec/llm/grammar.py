@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxrec.errors import UserError
 from jaxrec.llm.json_length import largest_rise, longest_end, num_texts
+from jaxrec.llm.repetition import Repetition
 from jaxrec.llm.tokenizer import Tokenizer
 
 _TEXT_TOKENS = 32
@@ -46,14 +47,19 @@ class Grammar:
             raise UserError(f"{tokenizer.source}: no grammar can be kept with this tokenizer ({reason})") from error
         self.num_logits = num_logits
 
-    def mask(self, schema: Mapping[str, Any], max_tokens: int) -> JsonMask:
-        """A mask for one answer of up to max_tokens, in JSON without spaces. Raises: ValueError for a bad schema."""
+    def mask(self, schema: Mapping[str, Any], max_tokens: int, no_repeat: int = 0) -> JsonMask:
+        """A mask for one answer of up to max_tokens, in JSON without spaces. Raises: ValueError for a bad schema.
+
+        no_repeat: so many tokens in a row stand once in its texts, no text stands twice, and none holds signs alone, as
+        far as the schema and the limit allow; 0 for whatever the model likes.
+        """
         grammar = self._matcher.grammar_from_json_schema(json.dumps(schema), overrides={"whitespace_flexible": False})
         matcher = self._matcher(self.tokens, grammar)
         if matcher.is_error():
             raise ValueError(f"schema: {matcher.get_error()}")
         rise = largest_rise(schema) + _OPEN_CHARACTER_BYTES
-        return JsonMask(self, matcher, max_tokens, rise, longest_end(schema) + rise + _TEXT_TOKENS * num_texts(schema))
+        reserve = longest_end(schema) + rise + _TEXT_TOKENS * num_texts(schema)
+        return JsonMask(self, matcher, max_tokens, rise, reserve, Repetition(no_repeat) if no_repeat else None)
 
     def text(self, tokens: Sequence[int]) -> str:
         """The text of an answer, exactly as the mask read it."""
@@ -69,11 +75,13 @@ class Grammar:
 class Pieces:
     """What each token spells, as far as masks ask.
 
-    lengths: bytes, [V] int32. quoteless: without a quotation mark, [V] bool. spelled: ids of single bytes.
+    lengths: bytes, [V] int32. quoteless, worded: without a quotation mark, with a letter or a digit, [V] bool each.
+    spelled: ids of single bytes.
     """
 
     lengths: np.ndarray
     quoteless: np.ndarray
+    worded: np.ndarray
     spelled: dict[bytes, list[int]]
 
 
@@ -85,6 +93,7 @@ def _read_pieces(spellings: list[bytes]) -> Pieces:
     return Pieces(
         lengths=np.array([len(one) for one in spellings], np.int32),
         quoteless=np.array([b'"' not in one for one in spellings]),
+        worded=np.array([any(sign.isalnum() for sign in one.decode("utf-8", "ignore")) for one in spellings]),
         spelled=spelled,
     )
 
@@ -93,11 +102,21 @@ class JsonMask:
     """A TokenMask (see jaxrec.llm.generate) for one answer; made by `Grammar.mask`.
 
     rise: tokens by which the way to the end grows with one token, at most. reserve: with more left, no end is near.
+    repetition: what its texts have said; None where they may say it again.
     """
 
-    def __init__(self, grammar: Grammar, matcher: Any, max_tokens: int, rise: int, reserve: int) -> None:
+    def __init__(
+        self,
+        grammar: Grammar,
+        matcher: Any,
+        max_tokens: int,
+        rise: int,
+        reserve: int,
+        repetition: Repetition | None = None,
+    ) -> None:
         self._grammar, self._matcher = grammar, matcher
         self._left, self._rise, self._reserve = max_tokens, rise, reserve
+        self._repetition, self._in_text = repetition, False
         self._ending = False
         self._share: int | None = None
 
@@ -108,14 +127,29 @@ class JsonMask:
 
     def allowed(self) -> np.ndarray:
         """See TokenMask. [V] bool."""
-        may = self._may(self._matcher)
-        return self._near_the_end(may) if self._left <= self._reserve else may
+        every = self._may(self._matcher)
+        may = self._near_the_end(every) if self._left <= self._reserve else every
+        if self._repetition is None:
+            return may
+        self._in_text = self._within_text(every)
+        return self._unsaid(may, self._repetition) if self._in_text else may
 
     def take(self, token: int) -> None:
         """See TokenMask. Raises: ValueError for a token that is not allowed."""
         if not self._matcher.consume_token(token):
             raise ValueError(f"token {token}: {self._matcher.get_error() or 'not allowed here'}")
         self._left -= 1
+        if self._repetition is not None and self._in_text:
+            if self._grammar.pieces.quoteless[token]:
+                self._repetition.take(token, bool(self._grammar.pieces.worded[token]))
+            else:
+                self._repetition.end()
+
+    def _unsaid(self, may: np.ndarray, repetition: Repetition) -> np.ndarray:
+        """What may follow in a text without saying anything again; everything where that is nothing."""
+        left = may & self._grammar.pieces.quoteless if repetition.says_nothing_new else may.copy()
+        left[repetition.again()] = False
+        return left if left.any() else may
 
     def _may(self, matcher: Any) -> np.ndarray:
         bits = np.frombuffer(matcher.compute_bitmask(), np.uint8)

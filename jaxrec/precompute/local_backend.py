@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +16,12 @@ from jaxrec.llm.decoder import unstack
 from jaxrec.llm.generate import Answer, Generator, Prompt
 from jaxrec.llm.gguf_tokenizer import gguf_tokenizer
 from jaxrec.llm.gguf_weights import GGUFFile, gguf_config
-from jaxrec.llm.grammar import Grammar
+from jaxrec.llm.grammar import Grammar, JsonMask
 from jaxrec.llm.sharding import place
 from jaxrec.llm.tokenizer import Tokenizer, read_tokenizer
 from jaxrec.precompute.local_settings import LocalSettings
 from jaxrec.precompute.requests import Failure, Plan, Reply, Request
+from jaxrec.precompute.schema_sketch import sketch
 
 _BATCHES_AT_ONCE = 8
 """So many batches are sorted into shapes together; each has its masks in memory."""
@@ -39,7 +39,8 @@ class LocalBackend:
     """A local chat model; its weights are read when it is first asked.
 
     Answers to requests with a schema always parse, and end within max_tokens unless the least answer needs more.
-    model: the checkpoint's name, a digest of its content, and the dtype. Raises: UserError without a checkpoint.
+    model: the checkpoint's name, a digest of its content, the dtype, and what is not repeated.
+    Raises: UserError without a checkpoint.
     """
 
     name = "local"
@@ -77,7 +78,10 @@ class LocalBackend:
                 on_result(self._reply(*some[index], answer))
 
     def plan(self, requests: Sequence[Request]) -> Plan:
-        """See Backend; prompts are counted by the model's own tokenizer, answers as OpenAIBackend.plan does."""
+        """See Backend; prompts are counted by the model's own tokenizer, answers as OpenAIBackend.plan does.
+
+        How long they take depends on this machine: nobody knows before some are answered.
+        """
         completions = (
             request.max_tokens // 2 if request.expected_tokens is None else request.expected_tokens
             for request in requests
@@ -86,12 +90,13 @@ class LocalBackend:
             requests=len(requests),
             prompt_tokens=sum(len(self._tokens(request)) for request in requests),
             completion_tokens=sum(completions),
+            untimed=bool(requests),
         )
 
     def _tokens(self, request: Request) -> list[int]:
         messages = [(message.role, message.content) for message in request.messages]
         if request.schema is not None:
-            messages = _with_schema(messages, json.dumps(request.schema))
+            messages = _with_form(messages, sketch(request.schema))
         return chat_prompt(self._reader.tokenizer, messages)
 
     def _prompt(self, request: Request, tokens: list[int]) -> Prompt:
@@ -103,8 +108,13 @@ class LocalBackend:
             seed=request.seed,
             # What is drawn depends on the question, and not on what else is asked.
             request=int(request.hash(self.model)[:8], 16),
-            mask=None if request.schema is None else self._grammar.mask(request.schema, max_tokens),
+            mask=self._mask(request, max_tokens),
         )
+
+    def _mask(self, request: Request, max_tokens: int) -> JsonMask | None:
+        if request.schema is None:
+            return None
+        return self._grammar.mask(request.schema, max_tokens, self._settings.no_repeat)
 
     def _reply(self, request: Request, tokens: list[int], answer: Answer) -> Reply:
         free = request.schema is None
@@ -119,7 +129,8 @@ class LocalBackend:
 
     @cached_property
     def _model(self) -> str:
-        return f"{self._path.resolve().name}@{_digest(self._path)} {self._settings.dtype}"
+        model = f"{self._path.resolve().name}@{_digest(self._path)} {self._settings.dtype}"
+        return f"{model} no-repeat-{self._settings.no_repeat}" if self._settings.no_repeat else model
 
     @cached_property
     def _reader(self) -> _Reader:
@@ -140,9 +151,9 @@ class LocalBackend:
         return Generator(params, read.config, read.tokenizer.stop_tokens, self._settings.batch_size)
 
 
-def _with_schema(messages: list[tuple[str, str]], schema: str) -> list[tuple[str, str]]:
-    """The messages with the schema at the end of the system's first, the one that every template knows; else before."""
-    told = f"Answer with one JSON value that fits this schema: {schema}"
+def _with_form(messages: list[tuple[str, str]], form: str) -> list[tuple[str, str]]:
+    """The messages with the form at the end of the system's first, the one that every template knows; else before."""
+    told = f"Answer with one JSON value of this form: {form}"
     if messages and messages[0][0] == "system":
         return [("system", f"{messages[0][1]}\n\n{told}"), *messages[1:]]
     return [("system", told), *messages]

@@ -18,10 +18,14 @@ class LocalSettings:
     """Of weights and arithmetic; bfloat16 takes half the memory, and its answers are others."""
     batch_size: int = 8
     """Answers that are written at once."""
+    no_repeat: int = 0
+    """So many tokens in a row stand once in the texts of an answer, and no text twice; 4 helps small models, 0: off."""
 
     def validate(self, prefix: str = "local") -> None:
         """Raise UserError where a field is out of its range."""
         if self.batch_size < 1:
             raise UserError(f"{prefix}.batch_size: {self.batch_size}; allowed: at least 1")
+        if self.no_repeat < 0 or self.no_repeat == 1:
+            raise UserError(f"{prefix}.no_repeat: {self.no_repeat}; allowed: 0, or at least 2")
         if self.dtype not in ("float32", "bfloat16"):
             raise UserError(f"{prefix}.dtype: {self.dtype!r}; allowed: float32, bfloat16")

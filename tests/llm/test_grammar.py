@@ -9,6 +9,7 @@ from jaxrec.errors import UserError
 from jaxrec.llm.generate import Generator, Prompt
 from jaxrec.llm.grammar import Grammar
 from jaxrec.llm.json_length import largest_rise, longest_end, num_texts
+from jaxrec.llm.repetition import Repetition
 from jaxrec.llm.sharding import place
 from jaxrec.precompute.motivation_schema import SCHEMA as MOTIVATIONS
 from jaxrec.precompute.schema import parse_answer
@@ -52,14 +53,15 @@ def grammar(tiny):
     return Grammar(tiny.tokenizer, tiny.config.vocab_size)
 
 
-def draw(grammar, schema, max_tokens, rng, likes=None):
-    """An answer of a model that wants anything, or with `likes` one token wherever it may."""
-    mask, tokens = grammar.mask(schema, max_tokens), []
+def draw(grammar, schema, max_tokens, rng, likes=(), no_repeat=0):
+    """An answer of a model that wants anything, or the first of the tokens it likes wherever it may."""
+    mask, tokens = grammar.mask(schema, max_tokens, no_repeat), []
     while not mask.finished and len(tokens) < max_tokens:
         may = mask.allowed()
         assert may.shape == (grammar.num_logits,)
         may[list(grammar.tokens.eos_tokens)] = False
-        token = likes if likes is not None and may[likes] else int(rng.choice(np.flatnonzero(may)))
+        token = next((token for token in likes if may[token]), None)
+        token = int(rng.choice(np.flatnonzero(may))) if token is None else token
         mask.take(token)
         tokens.append(token)
     return grammar.text(tokens), mask.finished
@@ -86,7 +88,7 @@ def test_answers_end_within_any_limit_that_the_least_answer_needs(grammar, schem
 def test_answers_that_will_not_end_are_ended(grammar, spelling):
     ids = grammar.tokens.tokenize_str(spelling)
     for schema in SCHEMAS:
-        text, finished = draw(grammar, schema, 450, np.random.default_rng(2), likes=ids[0])
+        text, finished = draw(grammar, schema, 450, np.random.default_rng(2), likes=ids[:1])
         assert finished
         parse_answer(text, schema)
 
@@ -94,8 +96,77 @@ def test_answers_that_will_not_end_are_ended(grammar, spelling):
 def test_texts_that_are_still_to_come_are_given_their_share(grammar):
     schema = closed(first={"type": "string"}, second={"type": "string"})
     x = grammar.tokens.tokenize_str("x")[0]
-    value = json.loads(draw(grammar, schema, 300, np.random.default_rng(3), likes=x)[0])
+    value = json.loads(draw(grammar, schema, 300, np.random.default_rng(3), likes=[x])[0])
     assert min(map(len, value.values())) > 20
+
+
+def test_nothing_is_said_again_where_that_is_asked_for(grammar):
+    texts = {"type": "array", "items": closed(text={"type": "string", "minLength": 1, "maxLength": 24})}
+    schema = closed(all=texts | {"minItems": 4, "maxItems": 6}, last={"type": "string", "maxLength": 60})
+    x, quote, sign = (grammar.tokens.tokenize_str(spelling)[0] for spelling in ("x", '"', "?"))
+
+    def entries(no_repeat, *likes):
+        value = parse_answer(draw(grammar, schema, 400, np.random.default_rng(7), likes, no_repeat)[0], schema)
+        return [part["text"] for part in value["all"]] + [value["last"]]
+
+    # One that loves a letter, and one that also ends each text as soon as it may.
+    assert entries(0, x).count("x" * 24) > 1
+    assert sum("xxx" in entry for entry in entries(3, x)) == 1
+    assert "xxxx" not in "".join(entries(3, x))
+    assert entries(0, quote, x).count("x") > 1
+    ended = entries(3, quote, x)
+    assert len(set(ended)) == len(ended)
+    assert {"x", "xx"} <= set(ended)
+    # Signs say nothing.
+    assert "?" in entries(0, quote, sign)
+    assert all(any(map(str.isalnum, entry)) for entry in entries(3, quote, sign, x) if entry)
+
+
+def test_what_cannot_be_said_otherwise_is_said_again(grammar):
+    """Lengths, limits and fixed words go before: the answer fits whatever was said."""
+    fixed = {"type": "string", "enum": ["the lamp the lamp"]}
+    single = {"type": "string", "minLength": 1, "maxLength": 1}
+    schema = closed(first=fixed, second=fixed, letters={"type": "array", "items": single, "minItems": 3, "maxItems": 3})
+    for seed in range(3):
+        text, finished = draw(grammar, schema, 200, np.random.default_rng(seed), no_repeat=2)
+        assert finished
+        assert parse_answer(text, schema)["second"] == "the lamp the lamp"
+    for limit in (longest_end(MOTIVATIONS) + largest_rise(MOTIVATIONS) + 16, 300, 700):
+        x = grammar.tokens.tokenize_str("x")[0]
+        text, finished = draw(grammar, MOTIVATIONS, limit, np.random.default_rng(limit), [x], no_repeat=3)
+        assert finished
+        parse_answer(text, MOTIVATIONS)
+
+
+def test_runs_of_tokens_and_texts_are_remembered():
+    repetition = Repetition(3)
+    for token in (1, 2, 3, 1):
+        repetition.take(token, worded=True)
+    assert repetition.again() == []
+    repetition.take(2, worded=True)
+    assert repetition.again() == [3]
+    repetition.end()
+    for token in (1, 2):
+        repetition.take(token, worded=True)
+    assert repetition.again() == [3]
+    assert not repetition.says_nothing_new
+    for token in (4, 1, 2):
+        repetition.take(token, worded=True)
+    # 1 2 was followed by 3 and by 4.
+    assert repetition.again() == [3, 4]
+    repetition.end()
+    assert not repetition.says_nothing_new
+    for token in (1, 2, 3, 1, 2):
+        repetition.take(token, worded=True)
+    assert repetition.says_nothing_new
+    repetition.end()
+    assert not repetition.says_nothing_new
+    repetition.take(9, worded=False)
+    assert repetition.says_nothing_new
+    repetition.take(8, worded=True)
+    assert not repetition.says_nothing_new
+    with pytest.raises(ValueError, match="run 1; at least 2"):
+        Repetition(1)
 
 
 def test_too_small_a_limit_is_seen(grammar):

@@ -15,8 +15,10 @@ from jaxrec.precompute.config import MotivationsConfig, PrecomputeConfig
 from jaxrec.precompute.local_backend import LocalBackend
 from jaxrec.precompute.local_settings import LocalSettings
 from jaxrec.precompute.motivation_requests import item_requests
+from jaxrec.precompute.motivation_schema import SCHEMA as MOTIVATIONS
 from jaxrec.precompute.requests import Answer, Failure, Reply
 from jaxrec.precompute.runner import Runner
+from jaxrec.precompute.schema import parse_answer
 from tests.llm.test_grammar import NESTED
 from tests.llm.tiny_chat import write_tiny_chat
 from tests.precompute.asking import SCHEMA, request
@@ -62,6 +64,7 @@ def test_counts_are_those_of_the_plan(backend):
     assert 5 < text.completion_tokens <= 80
     assert not text.estimated
     assert backend.plan([dataclasses.replace(asked[0], expected_tokens=7)]).completion_tokens == 7
+    assert [backend.plan(asked).untimed, backend.plan([]).untimed] == [True, False]
 
 
 def test_a_draw_depends_on_seed_and_question_and_not_on_the_batch(backend):
@@ -77,6 +80,16 @@ def test_an_answer_that_is_cut_says_so(backend):
     came = replies(backend, [request(0, max_tokens=3), request(1, schema=None, max_tokens=2)])
     assert [came[key].problem for key in "01"] == ["the answer was cut at its most tokens"] * 2
     assert came["1"].completion_tokens == 2
+
+
+def test_what_is_not_repeated_is_part_of_the_question(folder):
+    asked = [request(0, "the lamp", schema=MOTIVATIONS, max_tokens=700)]
+    answers = {}
+    for run in (0, 2):
+        backend = LocalBackend(LocalSettings(str(folder), no_repeat=run))
+        answers[asked[0].hash(backend.model)] = parse_answer(replies(backend, asked)["0"].text, MOTIVATIONS)
+    first, second = answers.values()
+    assert first != second
 
 
 def test_a_prompt_that_is_too_long_is_missing(backend):
@@ -103,6 +116,9 @@ def test_without_a_checkpoint(tmp_path):
         _ = LocalBackend(LocalSettings(str(tmp_path / "nowhere"))).model
     with pytest.raises(UserError, match=r"^local.batch_size: 0; allowed: at least 1$"):
         LocalSettings(batch_size=0).validate()
+    for run in (-1, 1):
+        with pytest.raises(UserError, match=rf"^local.no_repeat: {run}; allowed: 0, or at least 2$"):
+            LocalSettings(no_repeat=run).validate()
 
 
 @pytest.mark.models

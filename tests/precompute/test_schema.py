@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from jaxrec.precompute.motivation_schema import SCHEMA as MOTIVATIONS
 from jaxrec.precompute.schema import InvalidAnswer, check_schema, hosted_schema, parse_answer
+from jaxrec.precompute.schema_sketch import sketch
 
 NAME = {"type": "string", "minLength": 1, "maxLength": 5}
 SCHEMA = {
@@ -93,3 +95,23 @@ def test_hosted_models_see_no_lengths_of_strings():
     }  # fmt: skip
     assert "minLength" in hosted["properties"], "a property of that name is none"
     assert "minLength" in SCHEMA["properties"]["names"]["items"]
+
+
+def test_a_sketch_tells_the_form_in_fewer_words():
+    schema = {
+        "type": "object",
+        "properties": {
+            "kind": {"type": "string", "enum": ["é", 'say "hi"']},
+            "parts": {"type": "array", "items": {"type": ["string", "null"]}, "minItems": 1, "maxItems": 3},
+            "many": {"type": "array", "items": {"type": "integer", "minimum": 3}},
+            "sure": {"type": "boolean"},
+            "share": {"type": "number", "minimum": 0, "maximum": 1},
+            "any": {"type": "number", "maximum": 1},
+            "fixed": {"const": [1]},
+        },
+    }
+    assert sketch(schema) == (
+        '{"kind": "é" | "say \\"hi\\"", "parts": [1 to 3 of text | null], "many": [any size of integer of 3 or more], '
+        '"sure": true | false, "share": number of 0 to 1, "any": number of up to 1, "fixed": [1]}'
+    )
+    assert 2 * len(sketch(MOTIVATIONS)) < len(json.dumps(MOTIVATIONS))
