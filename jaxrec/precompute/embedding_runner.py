@@ -10,8 +10,10 @@ import numpy as np
 
 from jaxrec.errors import UserError
 from jaxrec.precompute.cache import Cache
+from jaxrec.precompute.planning import LEARNED_FROM
 from jaxrec.precompute.progress import Meter, Progress
 from jaxrec.precompute.requests import EmbeddingBackend, EmbeddingRequest, Failure, Plan, Vector
+from jaxrec.precompute.token_counts import estimated_tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,12 +83,18 @@ class EmbeddingRunner:
         )
 
     def plan(self, texts: Sequence[str]) -> Plan:
-        """What `embed` would take now; asks nothing."""
+        """What `embed` would take now; asks nothing. What the model counted for the texts that are kept is learned."""
         unique = {
             request.hash(self.backend.model): request for request in self._requests(texts) if request.text.strip()
         }
         held = self._cache.vectors(list(unique)) if self._cache is not None else {}
         plan = self.backend.plan([request for digest, request in unique.items() if digest not in held])
+        counted = [digest for digest, vector in held.items() if not vector.estimated]
+        if len(counted) >= LEARNED_FROM:
+            longer = sum(held[digest].prompt_tokens for digest in counted)
+            longer /= max(1, sum(estimated_tokens(unique[digest].text) for digest in counted))
+            tokens, cost = round(plan.prompt_tokens * longer), plan.cost_usd * longer
+            plan = dataclasses.replace(plan, prompt_tokens=tokens, cost_usd=cost)
         return dataclasses.replace(
             plan,
             requests=len(unique),

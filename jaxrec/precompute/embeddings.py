@@ -14,8 +14,7 @@ import numpy as np
 
 from jaxrec.data.text_files import write_text_features
 from jaxrec.errors import UserError
-from jaxrec.precompute.motivation_schema import TYPICAL
-from jaxrec.precompute.motivations import read_motivations
+from jaxrec.precompute.motivations import expected_summaries, read_motivations
 from jaxrec.precompute.requests import Plan
 from jaxrec.precompute.step import Job, Made, Step
 
@@ -70,13 +69,9 @@ def run(job: Job, folder: Path) -> Made:
 
 
 def plan(job: Job) -> Plan:
-    """What `run` would ask, with typical summaries where there are none yet."""
+    """What `run` would ask, with summaries like those that are kept, or typical ones, where there are none yet."""
     if job.inputs.get("motivations") is None:
-        limits = job.config.motivations
-        numbers = (job.dataset.num_items, limits.item_limit), (job.dataset.num_users, limits.user_limit)
-        count = sum(number if limit is None else min(number, limit) for number, limit in numbers)
-        # Equal texts are embedded once, so these have to differ.
-        texts = [f"{TYPICAL['summary']} {number}" for number in range(count)]
+        texts = expected_summaries(job)
     else:
         found = _texts(job)
         texts = [text for kind in KINDS for text in found[kind] if text]

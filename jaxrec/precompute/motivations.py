@@ -16,7 +16,7 @@ from typing import Any
 
 from jaxrec.data.prepared_cache import file_digest
 from jaxrec.errors import UserError
-from jaxrec.precompute.motivation_requests import ITEM, USER, item_requests, user_requests
+from jaxrec.precompute.motivation_requests import ITEM, PROMPTS, USER, item_requests, user_requests
 from jaxrec.precompute.motivation_rules import item_rule, user_rule
 from jaxrec.precompute.motivation_schema import TYPICAL
 from jaxrec.precompute.motivation_words import WORDS
@@ -50,11 +50,27 @@ def run(job: Job, folder: Path) -> Made:
 
 def plan(job: Job) -> Plan:
     """What `run` would ask; users with a typical answer for each item that has none yet."""
+    items, users, _ = _expected(job)
+    return job.plan(items) + job.plan(users)
+
+
+def expected_summaries(job: Job) -> list[str]:
+    """What `run` would make: the summaries that are kept, and ones of their length, or typical ones, for the rest."""
+    items, users, known = _expected(job)
+    open_texts = len(items) + len(users) - len(known)
+    like = known or [TYPICAL["summary"]]
+    # Equal texts are embedded once, so these have to differ.
+    return [*known, *(f"{like[number % len(like)]} {number}" for number in range(open_texts))]
+
+
+def _expected(job: Job) -> tuple[list[Request], list[Request], list[str]]:
+    """Requests about items, those about users as far as it can be told, and the summaries that are kept."""
     config = job.config.motivations
     items = item_requests(job.dataset, config)
     known = job.known(items)
     motivations = {int(request.key): known.get(request.key, TYPICAL) for request in items}
-    return job.plan(items) + job.plan(user_requests(job.dataset, config, motivations))
+    users = user_requests(job.dataset, config, motivations)
+    return items, users, [value["summary"] for value in (*known.values(), *job.known(users).values())]
 
 
 def identity(job: Job) -> dict[str, Any]:
@@ -108,6 +124,6 @@ STEP = Step(
     run=run,
     plan=plan,
     identity=identity,
-    prompts=(ITEM, USER),
+    prompts=tuple(name for names in PROMPTS.values() for name in names.values()),
     rules={ITEM: item_rule, USER: user_rule},
 )

@@ -21,11 +21,14 @@ from tests.precompute.shop import shop
 
 
 class Hosted(OpenAIBackend):
-    """Answers with a text that is like the typical one and says who was asked about; some keys fail the first time."""
+    """Answers with a text that is like the typical one and says who was asked about; some keys fail the first time.
 
-    def __init__(self, failing=()):
+    wordy: a longer summary than the typical one.
+    """
+
+    def __init__(self, failing=(), wordy=False):
         super().__init__(OpenAISettings())
-        self.failing, self.asked = set(failing), []
+        self.failing, self.asked, self.words = set(failing), [], " indeed" * 60 * wordy
 
     def ask(self, requests, on_result):
         for request in requests:
@@ -34,7 +37,7 @@ class Hosted(OpenAIBackend):
                 self.failing.discard((request.step, request.key))
                 on_result(Failure(request.key, "it was down"))
                 continue
-            answer = TYPICAL | {"summary": f"{TYPICAL['summary']} {request.step} {request.key}"}
+            answer = TYPICAL | {"summary": f"{TYPICAL['summary']} {request.step} {request.key}{self.words}"}
             text = json.dumps(answer)
             # Another tokenizer than ours counts a little more.
             counts = round(1.04 * estimated_prompt_tokens(request)), round(1.04 * estimated_tokens(text))
@@ -43,15 +46,16 @@ class Hosted(OpenAIBackend):
 
 
 class HostedEmbeddings(OpenAIEmbeddings):
-    """A vector that says which text it is of."""
+    """A vector that says which text it is of. longer: how many tokens it counts for one of ours."""
 
     def __init__(self):
         super().__init__(OpenAISettings())
+        self.longer = 1.0
 
     def embed(self, requests, on_results):
         price = read_price(self.model)
         for request in requests:
-            tokens = estimated_tokens(request.text)
+            tokens = round(self.longer * estimated_tokens(request.text))
             values = np.full(request.width or 6, float(len(request.text)), np.float32)
             on_results([Vector(request.key, values, tokens, price.cost(tokens, 0))])
 

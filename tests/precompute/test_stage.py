@@ -201,6 +201,24 @@ def test_a_plan_is_within_a_tenth_of_what_is_then_counted(config):
         assert plan.prompt_tokens == pytest.approx(paid[step]["prompt_tokens"], rel=0.1)
 
 
+def test_a_plan_after_a_few_answers_knows_how_long_they_are_and_how_the_models_count(config):
+    few = config(backend="openai", motivations=MotivationsConfig(item_limit=8, user_limit=8))
+    whole, dataset = config(backend="openai"), shop()
+    plans = {}
+    for job in (few, whole):
+        with Given(job, Hosted(wordy=True)) as answering:
+            answering.embeddings.longer = 1.5
+            stage = stage_of(job, dataset, answering)
+            plans = stage.plan()
+            stage.run()
+    # A replayed run counts what both runs have paid for these answers.
+    replay = config(backend="replay", answers=f"{whole.out}/answers.sqlite", out=f"{whole.out}/again")
+    with Answering(replay, {}) as answering:
+        for step, plan in stage_of(replay, dataset, answering).plan().items():
+            assert plan.cached == plan.requests > 0
+            assert plan.cached_cost_usd == pytest.approx(plans[step].cost_usd + plans[step].cached_cost_usd, rel=0.1)
+
+
 def test_a_replayed_run_costs_nothing_and_its_plan_says_what_was_paid(config, tmp_path):
     hosted = config(backend="openai")
     outputs = make(hosted, chat=Hosted())
