@@ -1,9 +1,9 @@
 """The softmax over all items as a loss, without ever holding the scores of a whole large catalogue.
 
-At most N x chunk scores exist at once. Where that is enough for some rows of the whole catalogue, rows are taken in
-blocks and the gradient is computed on the way forward (three products). Otherwise the catalogue is taken in chunks: a
-running log-sum-exp forward, and backward each chunk's scores once more (four products); the gradient of a chunk's rows
-is written in its place.
+The scores of some rows for some items exist at a time. Where these are enough rows of a whole catalogue, rows are taken
+in blocks and the gradient is computed on the way forward, in three products. Otherwise items are taken in chunks: a
+running log-sum-exp forward and each chunk's scores once more backward, four products. A chunk's gradient is written in
+its place. The same functions run on every device of a mesh, over its share of the items.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
+from jaxrec.nn.score_chunks import items_at_once, over_chunks, rows_at_once, scores_at_once
 from jaxrec.nn.sharding import Axes, sum_over_rows
 
 LOWEST = -1e30
-MIN_ROWS = 128
-"""Fewer rows at a time make the products too thin for the gradient on the way forward."""
+"""A finite start for maxima, so that items that score -inf add nothing."""
 
 
 def item_softmax_loss(
@@ -31,25 +31,23 @@ def item_softmax_loss(
     mask: jax.Array,
     bias: jax.Array | None = None,
     *,
-    chunk: int = 8192,
+    chunk: int | None = None,
     mesh: Mesh | None = None,
 ) -> jax.Array:
     """Mean over the real rows of -log softmax(hidden @ table.T + bias)[target]; 0 where no row is real.
 
     hidden: [N, D]; table: [I, D] item vectors; targets: [N] int32 items; mask: [N] bool; bias: [I] or None. Sums are
-    float32 whatever the inputs are. chunk: items whose scores for all N rows may exist at once. On a mesh each device
-    takes its share of the items, whether it has the whole table or only its share. Differentiable (once) in hidden,
-    table and bias.
+    float32 whatever the inputs are. chunk: for how many items the scores of all N rows may exist at a time, by default
+    as many as the device does well with. On a mesh each device takes its share of the items, whether it holds the whole
+    table or that share. Differentiable (backward, once) in hidden, table and bias.
     """
     hidden, targets = jnp.where(mask[:, None], hidden, 0), jnp.where(mask, targets, 0)
     weights = mask.astype(jnp.float32) / jnp.maximum(mask.sum(), 1)
-    num_items = len(table)
-    if mesh is not None and (missing := -num_items % mesh.size):
-        # An item that scores -inf is none: no row sees it and it gets no gradient.
-        bias = jnp.zeros(num_items, jnp.float32) if bias is None else bias.astype(jnp.float32)
+    if mesh is not None and (missing := -len(table) % mesh.size):
+        bias = jnp.zeros(len(table), jnp.float32) if bias is None else bias.astype(jnp.float32)
         bias = jnp.pad(bias, (0, missing), constant_values=-jnp.inf)
         table = jnp.pad(table, ((0, missing), (0, 0)))
-    return _loss(hidden, table, bias, targets, weights, chunk, mesh)
+    return _loss(hidden, table, bias, targets, weights, scores_at_once(len(hidden), chunk), mesh)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6))
@@ -59,197 +57,167 @@ def _loss(
     bias: jax.Array | None,
     targets: jax.Array,
     weights: jax.Array,
-    chunk: int,
+    most: int,
     mesh: Mesh | None,
 ) -> jax.Array:
-    """Weighted sum of the rows' losses; weights: [N] float32, which get no gradient."""
-
-    def value(axes: Axes, *arguments: Any) -> jax.Array:
-        share = _Share(*arguments, axes=axes)
-        return share.loss(share.log_partitions(chunk))
-
-    return _shared(value, mesh, 1, 0)(hidden, table, bias, targets, weights)
-
-
-def _forward(hidden: Any, table: Any, bias: Any, targets: Any, weights: Any, chunk: int, mesh: Mesh | None) -> Any:
+    """Sum of the rows' losses by their weights [N] float32, which get no gradient; most: scores at a time."""
     arguments = hidden, table, bias, targets, weights
-    rows = _rows_at_once(len(hidden), len(table) // (1 if mesh is None else mesh.size), chunk)
-    if rows:
+    return _on_shares(lambda share: share.loss(most)[0], mesh, False)(*arguments)
 
-        def with_gradients(axes: Axes, *arguments: Any) -> Any:
-            return _Share(*arguments, axes=axes).loss_and_gradients(rows)
 
-        loss, gradients = _shared(with_gradients, mesh, 2, 1)(*arguments)
+def _forward(hidden: Any, table: Any, bias: Any, targets: Any, weights: Any, most: int, mesh: Mesh | None) -> Any:
+    arguments = hidden, table, bias, targets, weights
+    items = len(table) // (1 if mesh is None else mesh.size)
+    if rows := rows_at_once(len(hidden), items, most):
+        results = False, (False, True, True)
+        loss, gradients = _on_shares(lambda share: share.loss_and_gradients(rows), mesh, results)(*arguments)
         return loss, (gradients, None)
-
-    def partitions(axes: Axes, *arguments: Any) -> Any:
-        share = _Share(*arguments, axes=axes)
-        found = share.log_partitions(chunk)
-        return share.loss(found), found
-
-    loss, found = _shared(partitions, mesh, 2, 0)(*arguments)
-    return loss, (None, (arguments, found))
+    loss, log_partitions = _on_shares(lambda share: share.loss(most), mesh, (False, False))(*arguments)
+    return loss, (None, (*arguments, log_partitions))
 
 
-def _backward(chunk: int, mesh: Mesh | None, kept: Any, cotangent: jax.Array) -> Any:
-    gradients, again = kept
+def _backward(most: int, mesh: Mesh | None, kept: Any, cotangent: jax.Array) -> Any:
+    gradients, arguments = kept
     if gradients is None:
-
-        def recompute(axes: Axes, found: jax.Array, *arguments: Any) -> Any:
-            return None, _Share(*arguments, axes=axes).gradients(found, chunk)
-
-        arguments, found = again
-        _, gradients = _shared(recompute, mesh, 2, 1, extra=1)(found, *arguments)
-    scaled = jax.tree.map(lambda leaf: leaf * cotangent.astype(leaf.dtype), gradients)
-    return *scaled, None, None
+        results = False, True, True
+        gradients = _on_shares(lambda share, found: share.gradients(found, most), mesh, results)(*arguments)
+    return *jax.tree.map(lambda gradient: gradient * cotangent.astype(gradient.dtype), gradients), None, None
 
 
 _loss.defvjp(_forward, _backward)
 
 
-def _rows_at_once(num_rows: int, num_items: int, chunk: int) -> int:
-    """Rows whose scores of all items may exist at once, 0 where they are too few."""
-    rows = min(num_rows, num_rows * chunk // num_items)
-    return rows if rows >= min(num_rows, MIN_ROWS) else 0
+def _on_shares(function: Callable[..., Any], mesh: Mesh | None, by_items: Any) -> Callable[..., Any]:
+    """function(share, *whole) as a function of a share's arrays and of what every device has whole.
 
-
-def _shared(function: Callable[..., Any], mesh: Mesh | None, outputs: int, gradients: int, extra: int = 0) -> Any:
-    """The function with each device of the mesh on its share of the items."""
+    by_items: for each result whether it has a row for each item; the others must be equal on all devices.
+    """
     if mesh is None:
-        return functools.partial(function, ())
+        return lambda *arguments: function(_Share(*arguments[:5]), *arguments[5:])
     axes = tuple(mesh.axis_names)
-    whole, items = PartitionSpec(), PartitionSpec(axes)
-    arguments = (whole, items, items, whole, whole)
-    by_gradient = (whole, items, items)
-    outs = whole if outputs == 1 else (whole, by_gradient if gradients else whole)
-    specs = (whole,) * extra + arguments
-    return jax.shard_map(functools.partial(function, axes), mesh=mesh, in_specs=specs, out_specs=outs, check_vma=False)
+
+    def spec(shared: bool) -> PartitionSpec:
+        return PartitionSpec(axes) if shared else PartitionSpec()
+
+    def run(*arguments: Any) -> Any:
+        return jax.shard_map(
+            lambda *local: function(_Share(*local[:5], axes=axes), *local[5:]),
+            mesh=mesh,
+            in_specs=tuple(spec(place in (1, 2)) for place in range(len(arguments))),
+            out_specs=jax.tree.map(spec, by_items),
+            check_vma=False,  # nothing is differentiated through it: the gradient is our own
+        )(*arguments)
+
+    return run
 
 
 @dataclasses.dataclass(frozen=True)
 class _Share:
-    """One device's share of the items and all rows; axes: the mesh axes that the items are shared over."""
+    """All rows and one device's share of the items; axes: the mesh axes that items are shared over."""
 
     hidden: jax.Array
     table: jax.Array
     bias: jax.Array | None
     targets: jax.Array
     weights: jax.Array
-    axes: Axes
+    axes: Axes = ()
 
-    @property
-    def local_targets(self) -> jax.Array:
-        """The targets as places in this share; outside of it where another device has them."""
-        first = jax.lax.axis_index(self.axes) * len(self.table) if self.axes else 0
-        return self.targets - first
+    def places(self) -> jax.Array:
+        """[N] int32 place of each target in this share, outside of it where another device has it."""
+        return self.targets - (jax.lax.axis_index(self.axes) * len(self.table) if self.axes else 0)
 
-    def scores(self, rows: jax.Array, start: Any, size: int) -> jax.Array:
-        """[R, size] float32 scores of the items from start on."""
-        items = jax.lax.dynamic_slice_in_dim(self.table, start, size)
-        found = jnp.einsum("nd,cd->nc", rows, items, preferred_element_type=jnp.float32)
+    def scores(self, rows: jax.Array, begin: Any, size: int) -> jax.Array:
+        """[R, size] float32 scores of the items from `begin` on."""
+        items = jax.lax.dynamic_slice_in_dim(self.table, begin, size)
+        scores = jnp.einsum("nd,cd->nc", rows, items, preferred_element_type=jnp.float32)
         if self.bias is None:
-            return found
-        return found + jax.lax.dynamic_slice_in_dim(self.bias, start, size).astype(jnp.float32)[None, :]
+            return scores
+        return scores + jax.lax.dynamic_slice_in_dim(self.bias, begin, size).astype(jnp.float32)[None, :]
 
-    def target_scores(self) -> jax.Array:
-        """[N] float32 score of each row's target."""
-        local = self.local_targets
-        here = (local >= 0) & (local < len(self.table))
-        at = jnp.where(here, local, 0)
-        found = jnp.einsum("nd,nd->n", self.hidden, self.table[at], preferred_element_type=jnp.float32)
-        if self.bias is not None:
-            found += self.bias[at].astype(jnp.float32)
-        return sum_over_rows(jnp.where(here, found, 0.0), self.axes)
-
-    def loss(self, log_partitions: jax.Array) -> jax.Array:
-        """The weighted sum of -log softmax; a row without weight adds nothing."""
-        losses = log_partitions - self.target_scores()
-        return jnp.where(self.weights > 0, losses * self.weights, 0.0).sum()
-
-    def log_partitions(self, chunk: int) -> jax.Array:
-        """[N] log of the sum over all items of exp(score), chunk by chunk with a running maximum."""
-        start = jnp.full(len(self.hidden), LOWEST), jnp.zeros(len(self.hidden))
+    def loss(self, most: int) -> tuple[jax.Array, jax.Array]:
+        """The loss, and [N] log of the sum over all items of exp(score), by chunks with a running maximum."""
+        places, num_rows = self.places(), len(self.hidden)
 
         def add(carry: Any, begin: Any, size: int) -> Any:
-            highest, total = carry
+            highest, total, own = carry
             scores = self.scores(self.hidden, begin, size)
             new = jnp.maximum(highest, scores.max(1))
-            return new, total * jnp.exp(highest - new) + jnp.exp(scores - new[:, None]).sum(1)
+            total = total * jnp.exp(highest - new) + jnp.exp(scores - new[:, None]).sum(1)
+            return new, total, own + _picked(scores, places - begin)
 
-        highest, total = _over_chunks(add, start, len(self.table), chunk)
-        return _joined(highest, total, self.axes)
+        start = jnp.full(num_rows, LOWEST), jnp.zeros(num_rows), jnp.zeros(num_rows)
+        size = items_at_once(num_rows, len(self.table), most)
+        highest, total, own = over_chunks(add, start, len(self.table), size)
+        of_all = jax.lax.pmax(highest, self.axes) if self.axes else highest
+        total, own = sum_over_rows((total * jnp.exp(highest - of_all), own), self.axes)
+        return _weighted(of_all, total, own, self.weights), jnp.log(total) + of_all
 
-    def gradients(self, log_partitions: jax.Array, chunk: int) -> Any:
+    def gradients(self, log_partitions: jax.Array, most: int) -> tuple[jax.Array, jax.Array, jax.Array | None]:
         """Gradients of hidden, table and bias."""
-        targets = self.local_targets
-        start = (
-            jnp.zeros(self.hidden.shape, jnp.float32),
-            jnp.zeros_like(self.table),
-            None if self.bias is None else jnp.zeros_like(self.bias),
-        )
+        places = self.places()
 
         def add(carry: Any, begin: Any, size: int) -> Any:
             by_hidden, by_table, by_bias = carry
+            powers = jnp.exp(self.scores(self.hidden, begin, size) - log_partitions[:, None])
+            slopes = _slopes(powers, self.weights, places - begin, self.weights)
             items = jax.lax.dynamic_slice_in_dim(self.table, begin, size)
-            slopes = jnp.exp(self.scores(self.hidden, begin, size) - log_partitions[:, None])
-            slopes = _slopes(slopes * self.weights[:, None], targets - begin, self.weights)
-            by_items = _by_items(slopes, self.hidden).astype(by_table.dtype)
+            by_items = _by_items(slopes, self.hidden).T.astype(by_table.dtype)
             by_table = jax.lax.dynamic_update_slice_in_dim(by_table, by_items, begin, 0)
             if by_bias is not None:
-                by_bias = jax.lax.dynamic_update_slice_in_dim(by_bias, slopes.sum(0).astype(by_bias.dtype), begin, 0)
+                by_bias = jax.lax.dynamic_update_slice_in_dim(by_bias, slopes.sum(0), begin, 0)
             return by_hidden + _by_rows(slopes, items), by_table, by_bias
 
-        by_hidden, by_table, by_bias = _over_chunks(add, start, len(self.table), chunk)
-        return sum_over_rows(by_hidden, self.axes).astype(self.hidden.dtype), by_table, by_bias
+        start = jnp.zeros(self.hidden.shape, jnp.float32), jnp.zeros_like(self.table), _zeros(self.bias)
+        size = items_at_once(len(self.hidden), len(self.table), most)
+        by_hidden, by_table, by_bias = over_chunks(add, start, len(self.table), size)
+        by_hidden = sum_over_rows(by_hidden, self.axes)
+        return by_hidden.astype(self.hidden.dtype), by_table, _like(by_bias, self.bias)
 
     def loss_and_gradients(self, num_rows: int) -> Any:
-        """The loss, and the gradients of hidden, table and bias, by blocks of rows."""
-        targets, target_scores, size = self.local_targets, self.target_scores(), len(self.table)
-        start = (
-            jnp.zeros(()),
-            jnp.zeros(self.hidden.shape, jnp.float32),
-            jnp.zeros(self.table.shape, jnp.float32),
-            None if self.bias is None else jnp.zeros(self.bias.shape),
-        )
+        """The loss and the gradients of hidden, table and bias, by blocks of rows."""
+        places = self.places()
 
         def add(carry: Any, begin: Any, count: int) -> Any:
             loss, by_hidden, by_table, by_bias = carry
-            rows, weights, places, own = (
-                jax.lax.dynamic_slice_in_dim(values, begin, count)
-                for values in (self.hidden, self.weights, targets, target_scores)
-            )
-            scores = self.scores(rows, 0, size)
+            parts = (self.hidden, self.weights, places)
+            rows, weights, here = (jax.lax.dynamic_slice_in_dim(part, begin, count) for part in parts)
+            scores = self.scores(rows, 0, len(self.table))
             highest = jnp.maximum(scores.max(1), LOWEST)
-            if self.axes:
-                highest = jax.lax.pmax(highest, self.axes)
+            highest = jax.lax.pmax(highest, self.axes) if self.axes else highest
             powers = jnp.exp(scores - highest[:, None])
-            total = sum_over_rows(powers.sum(1), self.axes)
-            slopes = _slopes(powers * (weights / total)[:, None], places, weights)
-            losses = jnp.where(weights > 0, (jnp.log(total) + highest - own) * weights, 0.0)
+            total, own = sum_over_rows((powers.sum(1), _picked(scores, here)), self.axes)
+            slopes = _slopes(powers, weights / total, here, weights)
             by_hidden = jax.lax.dynamic_update_slice_in_dim(by_hidden, _by_rows(slopes, self.table), begin, 0)
             by_bias = None if by_bias is None else by_bias + slopes.sum(0)
-            return loss + losses.sum(), by_hidden, by_table + _by_items(slopes, rows), by_bias
+            return (
+                loss + _weighted(highest, total, own, weights),
+                by_hidden,
+                by_table + _by_items(slopes, rows),
+                by_bias,
+            )
 
-        loss, by_hidden, by_table, by_bias = _over_chunks(add, start, len(self.hidden), num_rows)
+        by_table = jnp.zeros(self.table.shape[::-1], jnp.float32)
+        start = jnp.zeros(()), jnp.zeros(self.hidden.shape, jnp.float32), by_table, _zeros(self.bias)
+        loss, by_hidden, by_table, by_bias = over_chunks(add, start, len(self.hidden), num_rows)
         by_hidden = sum_over_rows(by_hidden, self.axes).astype(self.hidden.dtype)
-        by_bias = None if self.bias is None else by_bias.astype(self.bias.dtype)
-        return loss, (by_hidden, by_table.astype(self.table.dtype), by_bias)
+        return loss, (by_hidden, by_table.T.astype(self.table.dtype), _like(by_bias, self.bias))
 
 
-def _over_chunks(add: Callable[..., Any], start: Any, length: int, chunk: int) -> Any:
-    """add(carry, begin, size) over even chunks of 0..length, and once more for what is left over."""
-    size = -(-length // -(-length // min(chunk, length)))
-    whole = length // size
-    carry = jax.lax.fori_loop(0, whole, lambda k, carry: add(carry, k * size, size), start) if whole > 1 else start
-    if whole == 1:
-        carry = add(carry, 0, size)
-    return add(carry, whole * size, length % size) if length % size else carry
+def _picked(scores: jax.Array, places: jax.Array) -> jax.Array:
+    """[R] score at each row's place, 0 where that is not among the scores [R, C]."""
+    here = (places >= 0) & (places < scores.shape[1])
+    return jnp.where(here, jnp.take_along_axis(scores, jnp.where(here, places, 0)[:, None], 1)[:, 0], 0.0)
 
 
-def _slopes(probabilities: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
-    """Gradient of the scores [R, C]: the weighted probabilities less the weight at the target."""
-    hit = jnp.arange(probabilities.shape[1], dtype=targets.dtype)[None, :] == targets[:, None]
-    return probabilities - jnp.where(hit, weights[:, None], 0.0)
+def _weighted(highest: jax.Array, total: jax.Array, own: jax.Array, weights: jax.Array) -> jax.Array:
+    """The weighted sum of -log(exp(own) / (exp(highest) * total)); a row without weight adds nothing."""
+    return jnp.where(weights > 0, (jnp.log(total) + (highest - own)) * weights, 0.0).sum()
+
+
+def _slopes(powers: jax.Array, factors: jax.Array, places: jax.Array, weights: jax.Array) -> jax.Array:
+    """Gradient of the scores [R, C]: factors * powers, less the weight at the target."""
+    hit = jnp.arange(powers.shape[1], dtype=places.dtype)[None, :] == places[:, None]
+    return powers * factors[:, None] - jnp.where(hit, weights[:, None], 0.0)
 
 
 def _by_rows(slopes: jax.Array, items: jax.Array) -> jax.Array:
@@ -257,12 +225,13 @@ def _by_rows(slopes: jax.Array, items: jax.Array) -> jax.Array:
 
 
 def _by_items(slopes: jax.Array, rows: jax.Array) -> jax.Array:
-    return jnp.einsum("nc,nd->cd", slopes.astype(rows.dtype), rows, preferred_element_type=jnp.float32)
+    # [D, C]: the product that has the scores on its right is twice as fast on a CPU as the one that transposes them.
+    return jnp.einsum("nd,nc->dc", rows, slopes.astype(rows.dtype), preferred_element_type=jnp.float32)
 
 
-def _joined(highest: jax.Array, total: jax.Array, axes: Axes) -> jax.Array:
-    """Log-sum-exp of all shares from each one's maximum and sum."""
-    if not axes:
-        return jnp.log(total) + highest
-    of_all = jax.lax.pmax(highest, axes)
-    return jnp.log(jax.lax.psum(total * jnp.exp(highest - of_all), axes)) + of_all
+def _zeros(array: jax.Array | None) -> jax.Array | None:
+    return None if array is None else jnp.zeros(array.shape, jnp.float32)
+
+
+def _like(gradient: jax.Array | None, array: jax.Array | None) -> jax.Array | None:
+    return gradient if gradient is None or array is None else gradient.astype(array.dtype)
