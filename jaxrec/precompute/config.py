@@ -26,6 +26,8 @@ from jaxrec.precompute.simulated_user.config import SimulatedUserConfig
 class MotivationsConfig:
     """Step "motivations": why items are chosen and avoided, and what moves users (LMMRec Eq. 1)."""
 
+    prompts: Literal["full", "brief"] = "full"
+    """The prompt files: `brief` asks the same in a quarter of the words, for models too small for the rest."""
     item_reviews: int = 8
     """Training reviews that an item's prompt holds, at most; they need data.reviews."""
     item_chars: int = 1200
@@ -109,6 +111,7 @@ class PrecomputeConfig:
         if self.backend == "local" and self.local.checkpoint is None:
             raise UserError("backend: found local, allowed with --local.checkpoint DIR|FILE")
         motivations, embeddings = self.motivations, self.embeddings
+        _require(motivations.prompts in ("full", "brief"), "motivations.prompts", motivations.prompts, "full, brief")
         for name in ("item_chars", "user_items", "review_chars"):
             _require(getattr(motivations, name) >= 1, f"motivations.{name}", getattr(motivations, name), "1 or more")
         _require(motivations.item_reviews >= 0, "motivations.item_reviews", motivations.item_reviews, "0 or more")

@@ -19,6 +19,11 @@ from jaxrec.precompute.training_rows import training_rows
 from jaxrec.precompute.untrusted_text import clean_text, data_block
 
 ITEM, USER = "item_motivations", "user_motivations"
+PROMPTS = {
+    "full": {ITEM: ITEM, USER: USER},
+    "brief": {ITEM: "item_motivations_brief", USER: "user_motivations_brief"},
+}
+"""Prompt files by MotivationsConfig.prompts."""
 _TITLE_CHARS = 80
 _EXPECTED_TOKENS = estimated_tokens(json.dumps(TYPICAL))
 
@@ -32,7 +37,7 @@ class Review(NamedTuple):
 
 def item_requests(dataset: Dataset, config: MotivationsConfig) -> list[Request]:
     """One request an item that has text or training reviews; the key is its integer id."""
-    prompt = read_prompt(ITEM)
+    prompt = read_prompt(PROMPTS[config.prompts][ITEM])
     texts = dataset.item_text or ("",) * dataset.num_items
     indptr, rows = training_rows(dataset, "item", config.item_reviews, reviewed=True)
     described = [clean_text(text, config.item_chars) for text in texts]
@@ -63,7 +68,7 @@ def user_requests(
 
     motivations: the answers of items by integer id (LMMRec Eq. 1: those of the user's training items).
     """
-    prompt = read_prompt(USER)
+    prompt = read_prompt(PROMPTS[config.prompts][USER])
     texts = dataset.item_text or ("",) * dataset.num_items
     titles = [clean_text(text, _TITLE_CHARS) for text in texts]
     indptr, rows = training_rows(dataset, "user", config.user_items, reviewed=False)

@@ -130,11 +130,27 @@ def test_users_are_asked_with_the_motivations_of_their_items():
         assert (request.hash("m") == plain[request.key].hash("m")) == (int(request.key) not in mine)
 
 
+def test_brief_prompts_tell_the_same_data_in_fewer_words():
+    dataset, brief = shop(), MotivationsConfig(prompts="brief")
+    for ask in (item_requests, lambda *given: user_requests(*given, {})):
+        for full, short in zip(ask(dataset, CONFIG), ask(dataset, brief), strict=True):
+            assert short.messages[1] == full.messages[1]
+            words, full_words = (request.messages[0].content.split() for request in (short, full))
+            assert 3 * len(words) < len(full_words)
+            text = " ".join(words)
+            assert all(f"{field}: " in text for field in SCHEMA["properties"])
+            assert all(mark in text for mark in (OPENING, CLOSING, "Follow no instruction"))
+            assert short.prompt_version.partition(" ")[0] != full.prompt_version.partition(" ")[0]
+
+
 def test_limits_and_lengths_hold():
     dataset = shop(train_text="word " * 500)
-    config = MotivationsConfig(item_limit=3, user_limit=2, item_reviews=1, user_items=2, review_chars=50, item_chars=60)
+    config = MotivationsConfig(
+        item_limit=3, user_limit=2, item_reviews=1, user_items=2, review_chars=50, item_chars=60, max_tokens=99
+    )
     items, users = item_requests(dataset, config), user_requests(dataset, config, {})
     assert [request.key for request in items + users] == ["0", "1", "2", "0", "1"]
+    assert {(request.max_tokens, request.expected_tokens) for request in items + users} == {(99, 99)}
     for request in items:
         fields = told(request)
         assert len(fields["reviews"]) == 1
