@@ -45,7 +45,7 @@ def _parser() -> Arguments:
     parser.add_argument(
         "--metric", action="append", help="such as ndcg@10; repeat for several (default: recall and ndcg)"
     )
-    parser.add_argument("--protocol", default="full", help="which ranking protocol (default: full)")
+    parser.add_argument("--protocol", help="which ranking protocol (default: the first run's main one)")
     parser.add_argument("--part", default="test", choices=("valid", "test"), help="which part (default: test)")
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write the comparison to this file, too")
     parser.add_argument("--curve", metavar="FILE", type=pathlib.Path, help="draw the validation curves into this PNG")

@@ -65,23 +65,15 @@ def print_sample_banner(console: Console) -> None:
 
 def print_result(console: Console, result: dict[str, Any], folder: pathlib.Path) -> None:
     """The table with its reference rows, where the run lies and what to do next."""
-    protocol = result["protocols"][result["main"]]
-    reference = protocol["reference"]
-    console.print(
-        f"{result['name']}: {result['main']} ranking of {result['dataset']['num_items']:,} items for "
-        f"{protocol['num_users']:,} users, test part; masked: {', '.join(protocol['masked'])}",
-        soft_wrap=True,
-    )
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    columns = {result["model"]: protocol["test"]} | {
-        name: values for name, values in reference.items() if name != result["model"]
-    }
-    for column in ("", *columns):
-        table.add_column(column, justify="right" if column else "left")
-    for metric in ("recall", "ndcg", "hit", "mrr"):
-        for k in protocol["k"]:
-            table.add_row(f"{metric}@{k}", *(f"{values[f'{metric}@{k}']:.4f}" for values in columns.values()))
-    console.print(table)
+    for protocol, record in result["protocols"].items():
+        console.print(f"{result['name']}: {describe_protocol(protocol, record, result)}", soft_wrap=True)
+        # With one target a user, recall is the hit rate.
+        names = ("hit", "ndcg", "mrr") if record.get("single_target") else ("recall", "ndcg", "hit", "mrr")
+        console.print(_table(result["model"], names, record["k"], record["test"], record["reference"]))
+        cold = record.get("slices", {}).get("cold_start")
+        if cold and cold["num_users"]:
+            console.print(f"of these, {cold['num_users']:,} users with at most {cold['events']} events before")
+            console.print(_table(result["model"], names, record["k"], cold["test"], cold["reference"]))
     seconds = result["seconds"]
     trained = (
         f"best step {result['best_step']:,} of {result['steps']:,} by validation {result['monitor']}; "
@@ -99,3 +91,29 @@ def print_result(console: Console, result: dict[str, Any], folder: pathlib.Path)
         f"         python -m jaxrec.compare {run} OTHER_RUN",
     ):
         console.print(line, soft_wrap=True, markup=False)
+
+
+def describe_protocol(protocol: str, record: dict[str, Any], result: dict[str, Any]) -> str:
+    """What was ranked, for whom and without what."""
+    users = f"for {record['num_users']:,} users, test part"
+    if protocol == "sampled99":
+        return f"sampled99 ranking of one target among 99 items that the user never had, {users}"
+    masked = ", ".join(record["masked"]) or "nothing"
+    return f"{protocol} ranking of {result['dataset']['num_items']:,} items {users}; masked: {masked}"
+
+
+def _table(
+    model: str,
+    names: tuple[str, ...],
+    cutoffs: list[int],
+    metrics: dict[str, float],
+    reference: dict[str, dict[str, float]],
+) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    columns = {model: metrics} | {name: values for name, values in reference.items() if name != model}
+    for column in ("", *columns):
+        table.add_column(column, justify="right" if column else "left")
+    for metric in names:
+        for k in cutoffs:
+            table.add_row(f"{metric}@{k}", *(f"{values[f'{metric}@{k}']:.4f}" for values in columns.values()))
+    return table

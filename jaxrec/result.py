@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from jaxrec.assembly import Assembly
 from jaxrec.data.dataset import Dataset
-from jaxrec.eval.ranking import Evaluation, FullRanking
-from jaxrec.eval.references import popularity_reference, random_reference
+from jaxrec.eval.config import Protocol
+from jaxrec.protocols import Ranked
 from jaxrec.run_folder import SCHEMA, versions
 from jaxrec.train.loop import TrainResult
 from jaxrec.train.mesh import describe_devices
 
 
-def make_result(assembly: Assembly, trained: TrainResult, valid: Evaluation, test: Evaluation) -> dict[str, Any]:
-    """The content of result.json."""
+def make_result(assembly: Assembly, trained: TrainResult, ranked: Mapping[Protocol, Ranked]) -> dict[str, Any]:
+    """The content of result.json; the first protocol is the main one."""
+    main = next(iter(ranked))
     experiment, dataset = assembly.experiment, assembly.dataset
     parts = {"train": dataset.train, "valid": dataset.valid, "test": dataset.test}
     return {
@@ -43,21 +45,10 @@ def make_result(assembly: Assembly, trained: TrainResult, valid: Evaluation, tes
             "num_items": int(assembly.text.item_mask.sum()),
             "num_users": int(assembly.text.user_mask.sum()),
         },
-        "example_user": str(dataset.users.decode(test.user_ids[:1])[0]),
+        "example_user": str(dataset.users.decode(ranked[main].test.user_ids[:1])[0]),
         "monitor": experiment.train.monitor,
-        "main": "full",
-        "protocols": {
-            "full": {
-                "k": list(experiment.eval.k),
-                "masked": list(test.masked),
-                "num_users": test.num_users,
-                "num_users_without_target": test.num_users_without_target,
-                "candidates": None,
-                "valid": valid.metrics,
-                "test": test.metrics,
-                "reference": references(assembly),
-            }
-        },
+        "main": main,
+        "protocols": {name: one.record for name, one in ranked.items()},
         "steps": trained.steps,
         "best_step": trained.best_step,
         "seconds": {name: round(value, 3) for name, value in trained.seconds.items()},
@@ -65,12 +56,6 @@ def make_result(assembly: Assembly, trained: TrainResult, valid: Evaluation, tes
         "devices": describe_devices(assembly.mesh),
         "versions": versions(),
     }
-
-
-def references(assembly: Assembly) -> dict[str, dict[str, float]]:
-    """`random` (closed form) and `popularity` on the test part, under the same rules as the model."""
-    ranking = FullRanking(assembly.dataset, "test", assembly.experiment.eval, assembly.mesh)
-    return {"random": random_reference(ranking), "popularity": popularity_reference(ranking, assembly.ctx)}
 
 
 def describe_split(dataset: Dataset) -> str:

@@ -44,16 +44,18 @@ class Comparison:
 
 
 def compare_runs(
-    folders: Sequence[pathlib.Path], protocol: str, part: str, metric_names: Sequence[str] = ()
+    folders: Sequence[pathlib.Path], protocol: str | None, part: str, metric_names: Sequence[str] = ()
 ) -> Comparison:
     """Group runs by configuration, average over seeds, test the best of each metric against the others.
 
-    Without metric_names: recall and ndcg at the cut-off of the runs' monitor.
+    Without a protocol: the main one of the first run. Without metric_names: recall and ndcg at the cut-off of the
+    runs' monitor.
 
     Raises UserError for runs that must not be compared: on other data, under another protocol or other masks, the
     same run twice.
     """
     runs = [load_run(folder) for folder in folders]
+    protocol = protocol or runs[0].result.get("main", "full")
     for run in runs:
         check_comparable(runs[0], run, protocol, part)
     names = common_metrics(runs, protocol, part, metric_names)
@@ -62,7 +64,7 @@ def compare_runs(
     tests: dict[str, dict[str, PairedTest]] = {}
     if len(systems) > 1:
         try:
-            tests = paired_tests(systems, part, names, best)
+            tests = paired_tests(systems, protocol, part, names, best)
         except UserError as error:
             notes.append(f"no test: {error}")
     starred = frozenset(
@@ -70,17 +72,17 @@ def compare_runs(
     )
     references = runs[0].result["protocols"][protocol].get("reference", {}) if part == "test" else {}
     if part != "test":
-        notes.append("random and popularity are recorded for the test part alone")
+        notes.append("random, popularity and the like are recorded for the test part alone")
     return Comparison(
         protocol, part, names, tuple(systems), references, best, tests, starred, (*notes, *differences(systems))
     )
 
 
 def paired_tests(
-    systems: Sequence[System], part: str, names: Sequence[str], best: dict[str, str]
+    systems: Sequence[System], protocol: str, part: str, names: Sequence[str], best: dict[str, str]
 ) -> dict[str, dict[str, PairedTest]]:
     """Paired tests over users of the best against each other system; coverage has no value a user and no test."""
-    per_user = {system.name: per_user_means(system, part) for system in systems}
+    per_user = {system.name: per_user_means(system, protocol, part) for system in systems}
     users = {name: ids for name, (ids, _) in per_user.items()}
     first = next(iter(users.values()))
     for name, ids in users.items():
@@ -100,12 +102,12 @@ def paired_tests(
     return tests
 
 
-def per_user_means(system: System, part: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def per_user_means(system: System, protocol: str, part: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Raw user ids, sorted, and each metric's values averaged over the seeds."""
     ids: np.ndarray | None = None
     sums: dict[str, np.ndarray] = {}
     for run in system.runs:
-        users, values = load_per_user(run.folder, part)
+        users, values = load_per_user(run.folder, part, protocol)
         order = np.argsort(users)
         if ids is not None and not np.array_equal(ids, users[order]):
             raise UserError(f"{run.folder / 'per_user.npz'}: its users are not those of {system.runs[0].folder}")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxrec.errors import UserError
+from jaxrec.eval.identities import impossibilities
 from jaxrec.run_folder import read_json
 
 
@@ -33,9 +34,19 @@ def load_run(folder: pathlib.Path) -> Run:
     if missing or result["schema"] != 1:
         found = f"no {missing[0]}" if missing else f"schema {result['schema']}"
         raise UserError(f"{folder / 'result.json'}: found {found}, allowed is a result of schema 1")
+    _require_possible(folder / "result.json", result)
     experiment = dict(config.get("experiment", {}))
     experiment.pop("seed", None)
     return Run(folder, experiment, result)
+
+
+def _require_possible(path: pathlib.Path, result: dict[str, Any]) -> None:
+    """UserError for a table that no ranking can have: its file was changed, or whoever wrote it was wrong."""
+    for protocol, record in result["protocols"].items():
+        for part in ("valid", "test"):
+            wrong = impossibilities(record.get(part, {}), part == "test" and record.get("single_target", False))
+            if wrong:
+                raise UserError(f"{path}: {protocol}, {part} part: {wrong[0]}, which no ranking can give")
 
 
 def check_comparable(first: Run, run: Run, protocol: str, part: str) -> None:

@@ -127,6 +127,18 @@ def _validate_eval(experiment: Experiment[Any]) -> None:
     _require(
         experiment.eval.memory_budget_mb >= 1, "eval.memory_budget_mb", experiment.eval.memory_budget_mb, "1 or more"
     )
+    protocols, names = experiment.eval.protocols, ("full", "sampled99")
+    _require(
+        len(protocols) > 0 and len(set(protocols)) == len(protocols) and set(protocols) <= set(names),
+        "eval.protocols",
+        " ".join(protocols) or "none",
+        f"one or more of {', '.join(names)}, each once",
+    )
+    if "sampled99" in protocols:
+        _require(cutoffs[-1] <= 100, "eval.k", cutoffs, "at most 100, the candidates of eval.protocols sampled99")
+    _require(experiment.eval.candidates_seed >= 0, "eval.candidates_seed", experiment.eval.candidates_seed, "0 or more")
+    cold = experiment.eval.cold_start_events
+    _require(cold is None or cold >= 0, "eval.cold_start_events", cold, "0 or more, or None")
     _require(experiment.eval.save_topk >= 0, "eval.save_topk", experiment.eval.save_topk, "0 (none) or more")
 
 

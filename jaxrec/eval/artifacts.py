@@ -9,15 +9,17 @@ import numpy as np
 
 from jaxrec.data.dataset import Dataset
 from jaxrec.errors import UserError
+from jaxrec.eval.candidates import Candidates
 from jaxrec.eval.ranking import Evaluation
 
 
 def save_per_user(folder: pathlib.Path, evaluations: dict[str, Evaluation], dataset: Dataset) -> None:
-    """per_user.npz: for each part `<part>/user_ids` [n] raw ids and `<part>/<metric>` [n] float64."""
+    """per_user.npz: for each name (`valid`, `test` of full ranking; `sampled99/test` and the like of others)
+    `<name>/user_ids` [n] raw ids and `<name>/<metric>` [n] float64."""
     arrays: dict[str, np.ndarray] = {}
-    for part, evaluation in evaluations.items():
-        arrays[f"{part}/user_ids"] = dataset.users.decode(evaluation.user_ids)
-        arrays |= {f"{part}/{name}": values for name, values in evaluation.per_user.items()}
+    for name, evaluation in evaluations.items():
+        arrays[f"{name}/user_ids"] = dataset.users.decode(evaluation.user_ids)
+        arrays |= {f"{name}/{metric}": values for metric, values in evaluation.per_user.items()}
     _save(folder / "per_user.npz", arrays)
 
 
@@ -36,23 +38,42 @@ def save_topk(folder: pathlib.Path, evaluation: Evaluation, dataset: Dataset) ->
     )
 
 
-def load_per_user(folder: pathlib.Path, part: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Raw user ids [n] and `<metric>` -> [n] float64 of one part.
+def save_candidates(folder: pathlib.Path, candidates: dict[str, Candidates], dataset: Dataset) -> None:
+    """candidates.npz: for each part `<part>/user_ids`, `<part>/target_ids` [n] and `<part>/negative_ids` [n, 99], raw;
+    "" where the user left fewer items."""
+    arrays: dict[str, np.ndarray] = {}
+    for part, drawn in candidates.items():
+        negatives = drawn.negative_ids
+        arrays |= {
+            f"{part}/user_ids": dataset.users.decode(drawn.user_ids),
+            f"{part}/target_ids": dataset.items.decode(drawn.target_ids),
+            f"{part}/negative_ids": np.where(negatives >= 0, dataset.items.decode(np.maximum(negatives, 0)), ""),
+        }
+    _save(folder / "candidates.npz", arrays)
+
+
+def per_user_name(protocol: str, part: str) -> str:
+    """The name in per_user.npz of a part under a protocol."""
+    return part if protocol == "full" else f"{protocol}/{part}"
+
+
+def load_per_user(folder: pathlib.Path, part: str, protocol: str = "full") -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Raw user ids [n] and `<metric>` -> [n] float64 of one part under a protocol.
 
     Raises UserError where the file is missing or damaged, or lacks the part.
     """
-    path = folder / "per_user.npz"
+    path, wanted = folder / "per_user.npz", f"{per_user_name(protocol, part)}/"
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
-            arrays = {name: saved[name] for name in saved.files if name.startswith(f"{part}/")}
+            arrays = {name: saved[name] for name in saved.files if name.startswith(wanted)}
     except FileNotFoundError:
         raise UserError(f"{path}: not found") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: not a whole npz file: {error}") from error
-    users = arrays.pop(f"{part}/user_ids", None)
+    users = arrays.pop(f"{wanted}user_ids", None)
     if users is None:
-        raise UserError(f"{path}: holds nothing of the {part} part")
-    return users, {name.removeprefix(f"{part}/"): values for name, values in arrays.items()}
+        raise UserError(f"{path}: holds nothing of the {part} part under {protocol}")
+    return users, {name.removeprefix(wanted): values for name, values in arrays.items()}
 
 
 def _save(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:

@@ -77,9 +77,21 @@ class FullRanking:
         self._check(part)
         self._mesh = mesh if mesh is not None else Mesh(np.asarray(jax.local_devices()[:1]), ("data",))
         self._list_length = min(max((*config.k, config.save_topk)), self.users.num_items)
-        self._lists = _Lists(self._put(self.users.target_items, P()), self._put(self.users.masked_items, P()))
+        # Nothing can be gathered from an empty array, not even nothing.
+        masked_items = self.users.masked_items if len(self.users.masked_items) else np.zeros(1, np.int32)
+        self._lists = _Lists(self._put(self.users.target_items, P()), self._put(masked_items, P()))
         self._blocks: dict[int, tuple[UserBlocks, UserBlocks]] = {}
         self._compiled: dict[int, _Compiled] = {}
+
+    @property
+    def num_candidates(self) -> np.ndarray:
+        """Items that each user's ranking holds, targets included, [n] int32."""
+        return self.users.num_candidates
+
+    @property
+    def num_targets(self) -> np.ndarray:
+        """Targets of each user, [n] int32."""
+        return self.users.num_targets
 
     def evaluate(self, model: Scorer, params: Params, ctx: Context, *, lists: bool = False) -> Evaluation:
         """Metrics of the model, and each user's best items where lists are asked for."""

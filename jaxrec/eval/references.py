@@ -2,26 +2,59 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrec.data.batch import Batch
+from jaxrec.eval.config import EvalConfig
 from jaxrec.eval.metrics import discounts, ideal_gain
-from jaxrec.eval.ranking import FullRanking
+from jaxrec.eval.ranking import Evaluation
+from jaxrec.eval.scoring import Scorer
 from jaxrec.models.base import Context, ItemVectors, Params
 
 
-def random_reference(ranking: FullRanking) -> dict[str, float]:
-    """Expected metrics of a random order of what `ranking` ranks, under its masks and cut-offs."""
-    return expected_at_random(ranking.users.num_candidates, ranking.users.num_targets, ranking.config.k)
+class Ranking(Protocol):
+    """A protocol's ranking of one part: FullRanking, SampledRanking."""
+
+    config: EvalConfig
+
+    @property
+    def num_candidates(self) -> np.ndarray:
+        """Items that each user's ranking holds, [n] int."""
+        ...
+
+    @property
+    def num_targets(self) -> np.ndarray:
+        """Targets among them, [n] int."""
+        ...
+
+    def evaluate(self, model: Scorer, params: Params, ctx: Context, *, lists: bool = False) -> Evaluation:
+        """The part ranked by a model."""
+        ...
 
 
-def popularity_reference(ranking: FullRanking, ctx: Context) -> dict[str, float]:
-    """Metrics of ranking by ctx.item_counts, the training interactions; equal counts are ties, as for any model."""
+def random_reference(ranking: Ranking, rows: np.ndarray | None = None) -> dict[str, float]:
+    """Expected metrics of a random order of what `ranking` ranks, under its masks and cut-offs.
+
+    rows: [n] bool, the users that are meant; all of them by default.
+    """
+    rows = np.ones(len(ranking.num_targets), bool) if rows is None else rows
+    return expected_at_random(ranking.num_candidates[rows], ranking.num_targets[rows], ranking.config.k)
+
+
+def popularity_reference(ranking: Ranking, ctx: Context) -> Evaluation:
+    """Ranking by ctx.item_counts, the training interactions; equal counts are ties, as for any model."""
     if ctx.item_counts is None:
         raise ValueError("ctx.item_counts is None, so there is no popularity to rank by")
-    return ranking.evaluate(_ITEM_COUNTS, {}, ctx).metrics
+    return ranking.evaluate(_ITEM_COUNTS, {}, ctx)
+
+
+def repeat_last_reference(ranking: Ranking, ctx: Context) -> Evaluation:
+    """Ranking by what the user had last: the later an item stands in ctx.histories, the higher; all others are ties."""
+    return ranking.evaluate(_RECENCY, {}, ctx)
 
 
 def expected_at_random(num_candidates: np.ndarray, num_targets: np.ndarray, ks: tuple[int, ...]) -> dict[str, float]:
@@ -68,3 +101,29 @@ class _ItemCounts:
 
 
 _ITEM_COUNTS = _ItemCounts()
+
+
+class _Recency:
+    """Score of an item: the latest place in any history that holds it, from 1; 0 where none does."""
+
+    def encode(self, params: Params, ctx: Context) -> tuple[tuple[jax.Array, ...], jax.Array]:
+        assert ctx.histories is not None
+        assert ctx.item_counts is not None
+        return ctx.histories, ctx.item_counts
+
+    def score(self, encoded: tuple, batch: Batch, item_ids: jax.Array | None) -> jax.Array:
+        histories, item_counts = encoded
+        tokens = jnp.concatenate([history[batch["user_ids"]] for history in histories], axis=1)
+        places = jnp.concatenate([1.0 + jnp.arange(history.shape[1]) for history in histories])
+        if item_ids is not None:
+            return jnp.max(jnp.where(tokens[:, None, :] == item_ids[:, :, None] + 1, places, 0.0), axis=2)
+        rows = jnp.arange(tokens.shape[0])[:, None]
+        # Column 0 is where nothing was.
+        table = jnp.zeros((tokens.shape[0], item_counts.shape[0] + 1))
+        return table.at[rows, tokens].max(jnp.broadcast_to(places, tokens.shape))[:, 1:]
+
+    def score_floats(self, encoded: tuple) -> int:
+        return encoded[1].shape[0] + 4 * sum(history.shape[1] for history in encoded[0])
+
+
+_RECENCY = _Recency()

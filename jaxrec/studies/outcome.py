@@ -139,7 +139,9 @@ def _compare(study: Study, column: str, left: System, right: System) -> list[Com
     left, right = _with_seeds(left, shared), _with_seeds(right, shared)
     for run in (*left.runs, *right.runs):
         check_comparable(left.runs[0], run, study.protocol, study.part)
-    (users, values), (others, other_values) = (per_user_means(system, study.part) for system in (left, right))
+    (users, values), (others, other_values) = (
+        per_user_means(system, study.protocol, study.part) for system in (left, right)
+    )
     if not np.array_equal(users, others):
         raise UserError("their users are not the same")
     found = []

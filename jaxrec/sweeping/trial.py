@@ -15,7 +15,7 @@ from jaxrec import config as configuration
 from jaxrec.assembly import Assembly, assemble, make_context
 from jaxrec.config import Experiment
 from jaxrec.data.dataset import Dataset
-from jaxrec.eval.ranking import FullRanking
+from jaxrec.eval.protocols import make_ranking
 from jaxrec.models.registry import build_model
 from jaxrec.run_folder import claim
 from jaxrec.sweeping.display import SweepDisplay, TrialDisplay
@@ -96,7 +96,7 @@ class TrainingTrials:
     def run(self, prepared: Assembly, report: Report) -> Outcome:
         """See Trials."""
         experiment = prepared.experiment
-        valid = FullRanking(prepared.dataset, "valid", experiment.eval, prepared.mesh)
+        valid = make_ranking(experiment.eval.protocols[0], prepared.dataset, "valid", experiment.eval, prepared.mesh)
         monitor = experiment.train.monitor
         folder = self.folder(prepared.hash)
         with claim(folder, experiment, prepared.hash):

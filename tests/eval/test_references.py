@@ -6,7 +6,8 @@ import pytest
 from jaxrec.eval.config import EvalConfig
 from jaxrec.eval.metrics import BEYOND, all_metrics
 from jaxrec.eval.ranking import FullRanking
-from jaxrec.eval.references import expected_at_random, popularity_reference, random_reference
+from jaxrec.eval.references import expected_at_random, popularity_reference, random_reference, repeat_last_reference
+from jaxrec.eval.sampled_ranking import SampledRanking
 from jaxrec.models.base import Context
 from tests.eval.given import build_dataset, random_dataset
 
@@ -54,7 +55,9 @@ def test_popularity_ranks_by_training_counts():
     # User 0 saw nothing: item 2 is first. User 1 saw 2 and 0: item 3 is first. User 2 saw 2 and 0: item 1 is tied
     # with item 4 behind item 3, and stands last among the equal.
     counts = np.bincount([item for _, item in train], minlength=5)
-    assert popularity_reference(ranking, Context(item_counts=counts))["mrr@3"] == pytest.approx((1 + 1 + 1 / 3) / 3)
+    assert popularity_reference(ranking, Context(item_counts=counts)).metrics["mrr@3"] == pytest.approx(
+        (1 + 1 + 1 / 3) / 3
+    )
 
 
 def test_random_is_under_the_same_masks(rng):
@@ -64,3 +67,21 @@ def test_random_is_under_the_same_masks(rng):
     assert random_reference(ranking) == wanted
     unmasked = FullRanking(dataset, "test", EvalConfig(mask_valid_at_test=False))
     assert random_reference(unmasked)["recall@10"] < wanted["recall@10"]
+
+
+@pytest.mark.parametrize("ranking_class", [FullRanking, SampledRanking])
+def test_repeat_last_ranks_by_the_latest_place_in_the_history(ranking_class):
+    # Item 3 came last, item 1 before it and once earlier; the rest was never there and is tied.
+    histories = (np.asarray([[0, 2, 5, 2, 4], [0, 0, 0, 0, 0]], np.int32),)
+    for target, rank in ((3, 1), (1, 2), (4, 3), (0, 6)):
+        dataset = build_dataset(2, 6, ([(1, 5)], [], [(0, target)]))
+        ranking = ranking_class(dataset, "test", EvalConfig(k=(1, 2, 3, 6)))
+        found = repeat_last_reference(ranking, Context(item_counts=np.zeros(6, np.int32), histories=histories))
+        assert found.metrics["mrr@6"] == pytest.approx(1 / rank)
+
+
+def test_random_of_some_users(rng):
+    ranking = FullRanking(random_dataset(rng), "test", EvalConfig(k=(10,)))
+    rows = np.arange(len(ranking.num_targets)) < 5
+    expected = expected_at_random(ranking.num_candidates[:5], ranking.num_targets[:5], (10,))
+    assert random_reference(ranking, rows) == expected

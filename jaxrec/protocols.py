@@ -1,0 +1,102 @@
+"""A trained model under every protocol of its experiment: what result.json says of each, and what is kept beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from jaxrec.assembly import Assembly
+from jaxrec.data.histories import histories
+from jaxrec.eval.config import Protocol
+from jaxrec.eval.identities import impossibilities
+from jaxrec.eval.protocols import cold_start_rows, make_ranking, slice_metrics
+from jaxrec.eval.ranking import Evaluation, FullRanking
+from jaxrec.eval.references import popularity_reference, random_reference, repeat_last_reference
+from jaxrec.eval.sampled_ranking import SampledRanking
+from jaxrec.models.base import Context, Params
+from jaxrec.train.mesh import replicate
+
+REPEATED = 50
+"""Events that `repeat_last` looks back on."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ranked:
+    """One protocol's evaluations of both parts, its part of result.json, and its rankings."""
+
+    valid: Evaluation
+    test: Evaluation
+    record: dict[str, Any]
+    rankings: tuple[FullRanking | SampledRanking, FullRanking | SampledRanking]
+
+
+def rank_protocols(
+    assembly: Assembly, params: Params, valid: FullRanking | SampledRanking | None = None
+) -> dict[Protocol, Ranked]:
+    """Every protocol of the experiment, in its order. valid: the first one's ranking of valid, where it exists."""
+    ranked: dict[Protocol, Ranked] = {}
+    for protocol in assembly.experiment.eval.protocols:
+        ranked[protocol] = _rank(assembly, params, protocol, valid)
+        valid = None
+    return ranked
+
+
+def _rank(assembly: Assembly, params: Params, protocol: Protocol, valid: FullRanking | SampledRanking | None) -> Ranked:
+    config, dataset = assembly.experiment.eval, assembly.dataset
+    valid = valid or make_ranking(protocol, dataset, "valid", config, assembly.mesh)
+    test = make_ranking(protocol, dataset, "test", config, assembly.mesh)
+    on_valid = valid.evaluate(assembly.model, params, assembly.ctx)
+    on_test = test.evaluate(assembly.model, params, assembly.context("test"), lists=True)
+    references = _references(assembly, test)
+    record: dict[str, Any] = {
+        "k": list(config.k),
+        "masked": list(on_test.masked),
+        "num_users": on_test.num_users,
+        "num_users_without_target": on_test.num_users_without_target,
+        "single_target": bool((test.num_targets == 1).all()),
+        "candidates": _candidates_hash(valid, test),
+        "valid": on_valid.metrics,
+        "test": on_test.metrics,
+        "reference": {"random": random_reference(test)} | {name: one.metrics for name, one in references.items()},
+    }
+    if config.cold_start_events is not None:
+        rows = cold_start_rows(dataset, "test", on_test.user_ids, config.cold_start_events)
+        record["slices"] = {"cold_start": {"events": config.cold_start_events, "num_users": int(rows.sum())}}
+        if rows.any():
+            record["slices"]["cold_start"] |= {
+                "test": slice_metrics(on_test, rows),
+                "reference": {"random": random_reference(test, rows)}
+                | {name: slice_metrics(one, rows) for name, one in references.items()},
+            }
+    _check(record, valid)
+    return Ranked(on_valid, on_test, record, (valid, test))
+
+
+def _references(assembly: Assembly, test: FullRanking | SampledRanking) -> dict[str, Evaluation]:
+    """Popularity; and where events have an order, what the user had last."""
+    found = {"popularity": popularity_reference(test, assembly.ctx)}
+    if assembly.experiment.data.split == "leave_one_out":
+        merged = histories(assembly.dataset, "test", REPEATED, merged=True)
+        ctx = Context(item_counts=assembly.ctx.item_counts, histories=replicate(merged, assembly.mesh))
+        found["repeat_last"] = repeat_last_reference(test, ctx)
+    return found
+
+
+def _candidates_hash(*rankings: FullRanking | SampledRanking) -> str | None:
+    """Of the sampled candidates of both parts; None where the whole catalogue is ranked."""
+    hashes = [ranking.candidates.sha256 for ranking in rankings if isinstance(ranking, SampledRanking)]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:12] if hashes else None
+
+
+def _check(record: dict[str, Any], valid: FullRanking | SampledRanking) -> None:
+    """Numbers that no ranking gives are a bug of ours, and never leave the house."""
+    single = record["single_target"]
+    rows = {"test": record["test"], **record["reference"]}
+    sentences = [f"{name}: {one}" for name, row in rows.items() for one in impossibilities(row, single)]
+    single_valid = bool(np.all(valid.num_targets == 1))
+    sentences += [f"valid: {one}" for one in impossibilities(record["valid"], single_valid)]
+    if sentences:
+        raise AssertionError(f"metrics that no ranking can have: {'; '.join(sentences)}")
