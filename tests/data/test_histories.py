@@ -210,3 +210,14 @@ def test_times_of_any_size_are_in_order():
     assert targets.item_ids.tolist() == [1, 3]
     assert [items.tolist() for items in targets.events] == [[0, 2], [1, 3]]
     assert [ends.tolist() for ends in targets.ends] == [[2, 2], [0, 1]]
+
+
+def test_without_a_target_in_valid_that_of_test_is_the_border_of_what_validation_and_training_see():
+    rows = [(0, 0, 1, 1), (0, 1, 1, 2), (0, 2, 0, 3), (0, 3, 1, 5), (0, 4, 0, 6), (1, 0, 1, 4)]
+    dataset = dataset_of(rows, num_behaviors=2, config=DataConfig(split="global_temporal", ratio=(2, 1, 1)))
+    assert dataset.test.user_ids.tolist() == [0]
+    assert 0 not in dataset.valid.user_ids
+    clicks, favors = histories(dataset, "valid", 3)
+    assert clicks[0].tolist() == [0, 0, 3]
+    assert favors[0].tolist() == [0, 1, 2]
+    assert training_stream(dataset, 9, merged=True).item_ids.tolist() == [0, 1, 2]
