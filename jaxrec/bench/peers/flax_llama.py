@@ -12,7 +12,7 @@ from jaxrec.llm.config import DecoderConfig
 from jaxrec.llm.decoder import Params
 from jaxrec.llm.weights import LAYER_NAMES
 
-Generate = Callable[[jax.Array], jax.Array]
+Generate = Callable[[Any], jax.Array]
 
 
 def greedy(params: Params, config: DecoderConfig, num_tokens: int) -> Generate:
@@ -48,7 +48,7 @@ def greedy(params: Params, config: DecoderConfig, num_tokens: int) -> Generate:
 
     held = jax.device_put(_params(params, config), jax.devices()[0])
 
-    def run(prompts: jax.Array) -> jax.Array:
+    def run(prompts: Any) -> jax.Array:
         with jax.numpy_rank_promotion("allow"):
             return jax.block_until_ready(generate(held, prompts))
 
