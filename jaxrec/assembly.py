@@ -14,6 +14,7 @@ from jaxrec import config as configuration
 from jaxrec.config import Experiment
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.histories import histories
+from jaxrec.data.item_features import ItemFeatures, encode_fields, load_item_features
 from jaxrec.data.prepared import find_source, load_dataset
 from jaxrec.data.text import TextFeatures, load_text, require_text
 from jaxrec.errors import UserError
@@ -40,6 +41,7 @@ class Assembly:
     mesh: jax.sharding.Mesh | None
     model: Model
     ctx: Context
+    features: ItemFeatures | None = None
 
     def context(self, part: Literal["valid", "test", "serve"]) -> Context:
         """The context with the histories before the targets of a part; `ctx` itself has those of valid."""
@@ -77,7 +79,10 @@ def absolute_paths(experiment: Experiment[Any]) -> Experiment[Any]:
     for field in ("path", "encoder"):
         if getattr(text, field) is not None:
             text = dataclasses.replace(text, **{field: str(pathlib.Path(getattr(text, field)).expanduser().absolute())})
-    return dataclasses.replace(experiment, data=data, text=text)
+    paths = (given.partition("=") for given in experiment.features.paths)
+    absolute = tuple(f"{name}={pathlib.Path(path).expanduser().absolute()}" for name, _, path in paths)
+    features = dataclasses.replace(experiment.features, paths=absolute)
+    return dataclasses.replace(experiment, data=data, text=text, features=features)
 
 
 def assemble(experiment: Experiment[Any], notice: Callable[[str], None]) -> Assembly:
@@ -86,21 +91,30 @@ def assemble(experiment: Experiment[Any], notice: Callable[[str], None]) -> Asse
     text = None
     if experiment.model.needs_text:
         text = load_text(experiment.text, dataset, experiment.data.cache, notice)
+    features = None
+    if getattr(experiment.model, "needs_features", False):
+        features = load_item_features(experiment.features, dataset)
     experiment = configuration.resolve(experiment, dataset, text)
     if experiment.model.needs_text:
         text = require_text(text, experiment.model.name)
     configuration.validate_against(experiment, dataset, text, device_count(experiment.devices))
-    run_hash = configuration.config_hash(experiment, dataset.sha256, text.sha256 if text is not None else None)
+    hashes = (None if found is None else found.sha256 for found in (text, features))
+    run_hash = configuration.config_hash(experiment, dataset.sha256, *hashes)
     mesh = make_mesh(experiment.devices, experiment.model.mesh_axis)
     model = build_model(experiment.model, dataset.num_users, dataset.num_items)
-    ctx = make_context(experiment, dataset, text, mesh)
-    return Assembly(experiment, run_hash, dataset, text, mesh, model, ctx)
+    ctx = make_context(experiment, dataset, text, mesh, features)
+    return Assembly(experiment, run_hash, dataset, text, mesh, model, ctx, features)
 
 
 def make_context(
-    experiment: Experiment[Any], dataset: Dataset, text: TextFeatures | None, mesh: jax.sharding.Mesh | None
+    experiment: Experiment[Any],
+    dataset: Dataset,
+    text: TextFeatures | None,
+    mesh: jax.sharding.Mesh | None,
+    features: ItemFeatures | None = None,
 ) -> Context:
-    """The dense state that a model reads: graph of the training part, text, counts; on all devices of the mesh."""
+    """The dense state that a model reads: graph of the training part, text, counts, histories before the targets of
+    valid, features of items; on all devices of the mesh."""
     train = dataset.train
     graph = None
     if experiment.model.needs_graph:
@@ -113,6 +127,10 @@ def make_context(
             "user_text_mask": text.user_mask,
             "item_text_mask": text.item_mask,
         }
+    if getattr(experiment.model, "needs_features", False):
+        columns["item_fields"] = encode_fields(dataset)
+        columns["item_features"] = {} if features is None else features.vectors
+        columns["item_feature_masks"] = {} if features is None else features.masks
     count = getattr(experiment.model, "num_singular_vectors", 0)
     if count:
         smaller = min(dataset.num_users, dataset.num_items)
@@ -149,6 +167,9 @@ def load_run(folder: pathlib.Path, notice: Callable[[str], None] = lambda _: Non
     text = None if assembly.text is None else assembly.text.sha256
     if text != (result["text"] or {}).get("sha256"):
         raise UserError(f"{folder}: the text features are no longer those that the run was trained on")
+    features = None if assembly.features is None else assembly.features.sha256
+    if features != (result.get("features") or {}).get("sha256"):
+        raise UserError(f"{folder}: the features of items are no longer those that the run was trained on")
     params = restore_params(assembly, folder, result["best_step"])
     ctx = assembly.context("serve")
     return LoadedRun(assembly.experiment, assembly.dataset, assembly.model, params, ctx, result)

@@ -35,11 +35,24 @@ def print_banner(console: Console, assembly: Assembly, folder: pathlib.Path) -> 
         *(f"noise    {sentence}" for sentence in noise_sentences(dataset.provenance)),
         *(f"leakage  {sentence}" for sentence in leakage_sentences(dataset.provenance["leakage"])),
         f"text     {describe_text(assembly)}",
+        *_features_lines(assembly),
         f"devices  {assembly.devices_line}",
         f"folder   {folder}",
     )
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)
+
+
+def _features_lines(assembly: Assembly) -> list[str]:
+    """Which features a multimodal model reads."""
+    if not getattr(assembly.experiment.model, "needs_features", False):
+        return []
+    features, fields = assembly.features, sorted(assembly.dataset.item_fields)
+    found = [] if features is None else [
+        f"{name} {rows.shape[1]} wide, of {int(features.masks[name].sum()):,} items"
+        for name, rows in features.vectors.items()
+    ]  # fmt: skip
+    return [f"features {'; '.join([*found, *(f'field {name}' for name in fields)]) or 'none: ids alone'}"]
 
 
 def describe_text(assembly: Assembly) -> str:

@@ -45,6 +45,15 @@ def make_result(assembly: Assembly, trained: TrainResult, ranked: Mapping[Protoc
             "num_items": int(assembly.text.item_mask.sum()),
             "num_users": int(assembly.text.user_mask.sum()),
         },
+        "features": None
+        if assembly.features is None
+        else {
+            "sha256": assembly.features.sha256,
+            "modalities": {
+                name: {"dim": rows.shape[1], "num_items": int(assembly.features.masks[name].sum())}
+                for name, rows in assembly.features.vectors.items()
+            },
+        },
         "example_user": str(dataset.users.decode(ranked[main].test.user_ids[:1])[0]),
         "monitor": experiment.train.monitor,
         "main": main,

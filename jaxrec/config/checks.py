@@ -12,6 +12,7 @@ from jaxrec.config.experiment import Experiment
 from jaxrec.config.fields import leaves
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.filters import check_filter
+from jaxrec.data.item_features import check_item_features
 from jaxrec.data.noise import check_noise
 from jaxrec.data.splits import check_split
 from jaxrec.data.text import check_text
@@ -74,6 +75,9 @@ def _needs_text(experiment: Experiment[Any]) -> str:
 def _validate_text(experiment: Experiment[Any]) -> None:
     text = experiment.text
     check_text(text)
+    check_item_features(experiment.features)
+    if experiment.features.paths and not getattr(experiment.model, "needs_features", False):
+        raise UserError(f"features.paths: found some, but model {experiment.model.name} reads none; allowed: none")
     if text.reviews and not experiment.data.reviews:
         raise UserError(f"text.reviews: found {text.reviews} without data.reviews, allowed: 0, or --data.reviews")
     decided_by_data = getattr(experiment.model, "text_source", None) == "auto"

@@ -8,6 +8,7 @@ from typing import Annotated, Generic, TypeVar
 import tyro
 
 from jaxrec.data.config import DataConfig
+from jaxrec.data.item_features_config import ItemFeaturesConfig
 from jaxrec.data.text_config import TextConfig
 from jaxrec.eval.config import EvalConfig
 from jaxrec.train.config import DevicesConfig, TrainConfig
@@ -29,6 +30,8 @@ class Experiment(Generic[ModelConfigT]):
     """Interactions: source, filter, split."""
     text: TextConfig = TextConfig()
     """Text features of users and items."""
+    features: ItemFeaturesConfig = dataclasses.field(default=ItemFeaturesConfig(), metadata={"added": "0.2"})
+    """Vectors of items by modality, for multimodal models."""
     train: TrainConfig = TrainConfig()
     """Length, batches, optimiser, early stopping, checkpoints."""
     eval: EvalConfig = EvalConfig()

@@ -27,13 +27,20 @@ def from_json(record: dict[str, Any]) -> Experiment[Any]:
     return _build(Experiment, record, "", {"model": _named_class(model, "model")})
 
 
-def config_hash(experiment: Experiment[Any], dataset_sha256: str, text_sha256: str | None = None) -> str:
+def config_hash(
+    experiment: Experiment[Any],
+    dataset_sha256: str,
+    text_sha256: str | None = None,
+    features_sha256: str | None = None,
+) -> str:
     """12 hex digits over all that changes the result: hashed fields, the model's name and the data's content."""
     covered = {
         "config": _hashed(experiment),
         "dataset": dataset_sha256,
         "text": text_sha256,
     }
+    if features_sha256 is not None:
+        covered["features"] = features_sha256
     return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()[:12]
 
 

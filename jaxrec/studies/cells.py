@@ -61,11 +61,12 @@ def make_cells(study: Study, overrides: Overrides) -> list[Cell]:
                 unused["--text"].discard(experiment.data.name)
                 _check_metrics(study, experiment)
                 data, text = dataset_hash(experiment.data), _text_digest(experiment, digest)
+                features = _features_digest(experiment, digest)
             except UserError as error:
                 raise UserError(f"study {study.name}: row {row.label}, column {column.label}: {error}") from error
             for seed in study.seeds:
                 seeded = dataclasses.replace(experiment, seed=seed)
-                name = _folder_name(seeded, config_hash(seeded, data, text))
+                name = _folder_name(seeded, config_hash(seeded, data, text, features))
                 cells.append(Cell(row.label, column.label, seed, seeded, name))
     for flag, names in unused.items():
         if names:
@@ -124,6 +125,15 @@ def _text_digest(experiment: Experiment[Any], digest: Callable[[pathlib.Path], s
         if not path.exists():
             raise UserError(f"text: {path} does not exist")
     return " ".join(digest(path) for path in paths)
+
+
+def _features_digest(experiment: Experiment[Any], digest: Callable[[pathlib.Path], str]) -> str | None:
+    """Of the files of item features, where they are named."""
+    paths = [pathlib.Path(given.partition("=")[2]) for given in experiment.features.paths]
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"features.paths: {path} does not exist")
+    return " ".join(digest(path) for path in paths) or None
 
 
 def _folder_name(experiment: Experiment[Any], key: str) -> str:

@@ -78,16 +78,17 @@ class TrainingTrials:
         base = self._base
         configuration.validate(experiment)
         same_text = experiment.text == base.experiment.text
-        if same_text and experiment.model.needs_text == base.experiment.model.needs_text:
+        same_features = experiment.features == base.experiment.features
+        if same_text and same_features and experiment.model.needs_text == base.experiment.model.needs_text:
             experiment = configuration.resolve(experiment, base.dataset, base.text)
             configuration.validate_against(experiment, base.dataset, base.text, device_count(experiment.devices))
-            text_sha256 = base.text.sha256 if base.text is not None else None
+            hashes = (None if found is None else found.sha256 for found in (base.text, base.features))
             whole = dataclasses.replace(
                 base,
                 experiment=experiment,
-                hash=configuration.config_hash(experiment, base.dataset.sha256, text_sha256),
+                hash=configuration.config_hash(experiment, base.dataset.sha256, *hashes),
                 model=build_model(experiment.model, base.dataset.num_users, base.dataset.num_items),
-                ctx=make_context(experiment, base.dataset, base.text, base.mesh),
+                ctx=make_context(experiment, base.dataset, base.text, base.mesh, base.features),
             )
         else:
             whole = assemble(experiment, self._notice)
