@@ -104,9 +104,17 @@ class Projection(nn.Module):
         else:
             result = jnp.matmul(x, kernel, preferred_element_type=self.output_dtype)
         if adapter is not None:
-            low = jnp.matmul(x, adapter["a"].astype(x.dtype))
+            low = jnp.matmul(_dropped(x, adapter), adapter["a"].astype(x.dtype))
             result = result + jnp.matmul(low, adapter["b"].astype(x.dtype)).astype(result.dtype)
         return result
+
+
+def _dropped(x: jax.Array, adapter: Adapters) -> jax.Array:
+    """What an adapter sees of x: in training with dropout "keep" of the elements, divided by it, drawn from "key"."""
+    if "key" not in adapter:
+        return x
+    keep = adapter["keep"]
+    return jnp.where(jax.random.bernoulli(adapter["key"], keep, x.shape), (x / keep).astype(x.dtype), 0)
 
 
 class RMSNorm(nn.Module):

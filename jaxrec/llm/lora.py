@@ -35,11 +35,15 @@ TARGETS = (*LAYER_TARGETS, HEAD)
 
 @dataclasses.dataclass(frozen=True)
 class LoRAConfig:
-    """Which projections are adapted, and how; hashable. rank: columns of A. alpha: the delta is alpha / rank A B."""
+    """Which projections are adapted, and how; hashable. rank: columns of A. alpha: the delta is alpha / rank A B.
+
+    dropout: the share of what each adapter reads that is zero in a step of training; the frozen weights read all of it.
+    """
 
     rank: int = 8
     alpha: float = 16.0
     targets: tuple[str, ...] = ("attention/query", "attention/value")
+    dropout: float = 0.0
 
     @property
     def scale(self) -> float:
@@ -52,6 +56,8 @@ class LoRAConfig:
             raise UserError(f"{prefix}.rank: found {self.rank!r}, allowed: 1 or more")
         if not (math.isfinite(self.alpha) and self.alpha > 0):
             raise UserError(f"{prefix}.alpha: found {self.alpha!r}, allowed: above 0")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"{prefix}.dropout: found {self.dropout!r}, allowed: 0 or more, below 1")
         if not self.targets:
             raise UserError(f"{prefix}.targets: found none, allowed: any of {', '.join(TARGETS)}")
         for target in self.targets:
@@ -82,12 +88,20 @@ def init_adapters(lora: LoRAConfig, decoder: DecoderConfig, rng: jax.Array) -> A
     return adapters
 
 
-def scaled(adapters: Adapters, lora: LoRAConfig) -> Adapters:
-    """What `decoder.forward` takes: the same A, and B with alpha / rank in it. Differentiable."""
-    pairs = {target: get(adapters, _path(target)) for target in lora.targets}
+def scaled(adapters: Adapters, lora: LoRAConfig, rng: jax.Array | None = None) -> Adapters:
+    """What `decoder.forward` takes: the same A, and B with alpha / rank in it. Differentiable.
+
+    rng: a key for training, where each projection of each layer drops other elements; None drops none.
+    """
     folded: Adapters = {}
-    for target, pair in pairs.items():
-        put(folded, target, {"a": pair["a"], "b": lora.scale * pair["b"]})
+    for target in lora.targets:
+        pair = get(adapters, _path(target))
+        found = {"a": pair["a"], "b": lora.scale * pair["b"]}
+        if rng is not None and lora.dropout > 0:
+            key, stack = jax.random.fold_in(rng, TARGETS.index(target)), pair["a"].shape[:-2]
+            found["key"] = jax.random.split(key, stack) if stack else key
+            found["keep"] = jnp.full(stack, 1 - lora.dropout)
+        put(folded, target, found)
     return folded
 
 

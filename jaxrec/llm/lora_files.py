@@ -55,7 +55,7 @@ def write_adapters(folder: Path, adapters: Adapters, lora: LoRAConfig, base_mode
         "base_model_name_or_path": base_model,
         "r": lora.rank,
         "lora_alpha": lora.alpha,
-        "lora_dropout": 0.0,
+        "lora_dropout": lora.dropout,
         "target_modules": [_PEFT_NAMES[target].rsplit(".", 1)[-1] for target in lora.targets],
         "bias": "none",
         "fan_in_fan_out": False,
@@ -84,14 +84,13 @@ def read_adapters(folder: Path, decoder: DecoderConfig) -> tuple[LoRAConfig, Ada
     for field, supported in _FIXED.items():
         if described.get(field, supported[0]) not in supported:
             raise UserError(f"{source}: {field} {described[field]!r}; supported: {supported[0]!r}")
-    rank, alpha = described.get("r"), described.get("lora_alpha")
+    rank, alpha = described.get("r"), _number(source, "lora_alpha", described.get("lora_alpha"))
+    dropout = _number(source, "lora_dropout", described.get("lora_dropout", 0.0))
     if type(rank) is not int or rank < 1:
         raise UserError(f"{source}: r {rank!r}; a whole number of at least 1 is needed")
-    if not isinstance(alpha, int | float) or isinstance(alpha, bool):
-        raise UserError(f"{source}: lora_alpha {alpha!r}; a number is needed")
     held = _read_tensors(folder / WEIGHTS)
     named = {_target_of(folder / WEIGHTS, key) for key in held}
-    lora = LoRAConfig(rank, float(alpha), tuple(target for target in TARGETS if target in named))
+    lora = LoRAConfig(rank, alpha, tuple(target for target in TARGETS if target in named), dropout)
     lora.validate(decoder, str(folder))
     shapes = param_shapes(decoder)
     adapters: Adapters = {}
@@ -108,6 +107,12 @@ def read_adapters(folder: Path, decoder: DecoderConfig) -> tuple[LoRAConfig, Ada
     if held:
         raise UserError(f"{folder / WEIGHTS}: tensor {min(held)}, but the decoder has {decoder.num_layers} layers")
     return lora, adapters
+
+
+def _number(source: Path, field: str, value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise UserError(f"{source}: {field} {value!r}; a number is needed")
+    return float(value)
 
 
 def _key(target: str, letter: str, layer: int | None = None) -> str:

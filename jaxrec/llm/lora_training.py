@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from jaxrec.errors import UserError
 from jaxrec.llm.config import DecoderConfig
 from jaxrec.llm.decoder import Params, forward
 from jaxrec.llm.layers import Adapters
 from jaxrec.llm.lora import LoRAConfig, scaled
+from jaxrec.llm.sharding import constrain, place
 
 
 class Example(NamedTuple):
@@ -45,15 +47,18 @@ class LoRAState(NamedTuple):
     step: jax.Array
 
 
-def answer_batch(examples: Sequence[Example], config: DecoderConfig, micro_batches: int = 1) -> AnswerBatch:
-    """Examples as arrays, in as many micro-batches of one size; rows without an example fill the last one.
+def answer_batch(
+    examples: Sequence[Example], config: DecoderConfig, micro_batches: int = 1, row_multiple: int = 1
+) -> AnswerBatch:
+    """Examples as NumPy arrays, in as many micro-batches of one size; rows without an example fill the last ones.
 
-    Widths are multiples of 32 tokens and 16 answer tokens, so that few shapes are compiled.
+    row_multiple: rows of a micro-batch are a multiple of it; on a mesh it is the size of the axis "data". Widths are
+    multiples of 32 tokens and 16 answer tokens, so that few shapes are compiled.
     Raises: UserError for an example that is empty, too long, or has tokens that the decoder lacks.
     """
     for index, example in enumerate(examples):
         _check(index, example, config)
-    rows = -(-max(len(examples), 1) // micro_batches)
+    rows = _ceil(-(-max(len(examples), 1) // micro_batches), row_multiple)
     width = _ceil(max((len(prompt) + len(answer) for prompt, answer in examples), default=1), 32)
     slots = _ceil(max((len(answer) for _, answer in examples), default=1), 16)
     count = micro_batches * rows
@@ -89,13 +94,15 @@ def answer_loss(
     return jnp.where(real, losses, 0.0).sum()
 
 
-def init_state(adapters: Adapters, optimizer: optax.GradientTransformation) -> LoRAState:
-    """The state before the first step, with arrays of its own, as steps reuse the memory of the state they take."""
+def init_state(
+    adapters: Adapters, optimizer: optax.GradientTransformation, config: DecoderConfig, mesh: Mesh | None = None
+) -> LoRAState:
+    """The state before the first step on its devices, in arrays of its own, as a step reuses the state it takes."""
     adapters = jax.tree.map(jnp.array, adapters)
-    return LoRAState(adapters, optimizer.init(adapters), jnp.zeros((), jnp.int32))
+    return place(LoRAState(adapters, optimizer.init(adapters), jnp.zeros((), jnp.int32)), config, mesh)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "lora", "optimizer", "remat"), donate_argnames="state")
+@functools.partial(jax.jit, static_argnames=("config", "lora", "optimizer", "remat", "mesh"), donate_argnames="state")
 def train_step(
     params: Params,
     state: LoRAState,
@@ -105,26 +112,33 @@ def train_step(
     lora: LoRAConfig,
     optimizer: optax.GradientTransformation,
     remat: bool = True,
+    seed: jax.Array | int = 0,
+    mesh: Mesh | None = None,
 ) -> tuple[LoRAState, dict[str, jax.Array]]:
     """One update of the adapters by the mean over all answer tokens of the batch; the weights are only read.
 
-    The mean is over the tokens of all micro-batches together, so their number changes nothing but memory.
+    params: plain or of eight bits. The mean is over the tokens of all micro-batches together, so their number changes
+    nothing but memory, and with dropout what is drawn: from seed, step, micro-batch, projection and layer. mesh: where
+    params (`sharding.place`) and batch (`sharding.place_rows`, axis 1) lie; the losses are those of one device.
     Returns the state and {"loss", "gradient_norm"}; the given state is used up.
     """
     count = jnp.maximum(jnp.asarray(batch.real).sum(), 1)
+    rng = jax.random.fold_in(jax.random.key(seed), state.step)
 
-    def loss(adapters: Adapters, micro: AnswerBatch) -> jax.Array:
-        return answer_loss(params, config, scaled(adapters, lora), *micro, remat=remat) / count
+    def loss(adapters: Adapters, micro: AnswerBatch, index: jax.Array) -> jax.Array:
+        folded = scaled(adapters, lora, jax.random.fold_in(rng, index))
+        return answer_loss(params, config, folded, *micro, remat=remat) / count
 
-    def accumulate(total: tuple[jax.Array, Adapters], micro: AnswerBatch) -> tuple[tuple[jax.Array, Adapters], None]:
-        return jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(state.adapters, micro)), None
+    def accumulate(total: tuple[jax.Array, Adapters], at: Any) -> tuple[tuple[jax.Array, Adapters], None]:
+        return jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(state.adapters, *at)), None
 
     zero = jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.adapters)
-    (total, gradient), _ = jax.lax.scan(accumulate, zero, batch)
+    (total, gradient), _ = jax.lax.scan(accumulate, zero, (batch, jnp.arange(batch.tokens.shape[0])))
     updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.adapters)
     adapters: Any = optax.apply_updates(state.adapters, updates)
     found = {"loss": total, "gradient_norm": optax.tree.norm(gradient)}
-    return LoRAState(adapters, optimizer_state, state.step + 1), found
+    # Where it came from, so that the next step is compiled for what this one gives.
+    return constrain(LoRAState(adapters, optimizer_state, state.step + 1), config, mesh), found
 
 
 def _check(index: int, example: Example, config: DecoderConfig) -> None:

@@ -71,20 +71,25 @@ def is_module(tree: Any) -> bool:
     return isinstance(tree, dict) and not any(isinstance(value, dict | tuple) for value in tree.values())
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def frozen_matmul(x: jax.Array, kernel: jax.Array, scale: jax.Array, output_dtype: Any = None) -> jax.Array:
     """x W of a quantised W: [..., in], int8 [in, out], [out] -> [..., out] in output_dtype, that of x by default.
 
     Differentiable in x alone. The backward pass keeps the eight bits, not the weights that they stand for.
     """
+    found: Any = _matmul(x, kernel, scale, output_dtype)
+    return found
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _matmul(x: jax.Array, kernel: jax.Array, scale: jax.Array, output_dtype: Any) -> jax.Array:
     x, kernel = _together(x, kernel)
     # Integers up to 127 are exact in bfloat16, too; the scale is applied to the sum in float32.
     summed = jnp.matmul(x, kernel.astype(x.dtype), precision=_precision(x), preferred_element_type=jnp.float32)
     return _scaled(summed, scale).astype(x.dtype if output_dtype is None else output_dtype)
 
 
-def _forward(x: jax.Array, kernel: jax.Array, scale: jax.Array, output_dtype: Any) -> tuple[jax.Array, Any]:
-    return frozen_matmul(x, kernel, scale, output_dtype), (jnp.zeros((), x.dtype), kernel, scale)
+def _forward(x: jax.Array, kernel: jax.Array, scale: jax.Array, output_dtype: Any) -> tuple[Any, Any]:
+    return _matmul(x, kernel, scale, output_dtype), (jnp.zeros((), x.dtype), kernel, scale)
 
 
 def _backward(output_dtype: Any, kept: Any, gradient: jax.Array) -> tuple[jax.Array, None, None]:
@@ -94,7 +99,7 @@ def _backward(output_dtype: Any, kept: Any, gradient: jax.Array) -> tuple[jax.Ar
     return jnp.matmul(weighted, kernel.astype(like.dtype).T, precision=_precision(like)), None, None
 
 
-frozen_matmul.defvjp(_forward, _backward)
+_matmul.defvjp(_forward, _backward)
 
 
 def _together(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:

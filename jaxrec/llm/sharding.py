@@ -52,7 +52,9 @@ def _shardings(tree: Any, config: DecoderConfig, mesh: Mesh) -> Any:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         for pattern, spec in PARTITION_RULES:
             if re.search(pattern, name):
-                return NamedSharding(mesh, PartitionSpec(*[None] * (leaf.ndim - len(spec)), *spec))
+                axes = [None] * (leaf.ndim - len(spec)) + list(spec)
+                # Without a None at the end, as compiled functions give it back: another spec would compile anew.
+                return NamedSharding(mesh, PartitionSpec(*axes[: len(axes) - (axes[-1] is None)]))
         return NamedSharding(mesh, PartitionSpec())
 
     return jax.tree_util.tree_map_with_path(sharding, tree)

@@ -119,11 +119,17 @@ def test_files_are_peft_s(model, tmp_path):
 
 def test_files_are_read_back(model, tmp_path):
     config, _ = model
-    lora = LoRAConfig(2, 3.0, ("attention/query", "mlp/up", "output"))
+    lora = LoRAConfig(2, 3.0, ("attention/query", "mlp/up", "output"), dropout=0.1)
     adapters = trained(lora, config)
     write_adapters(tmp_path, adapters, lora)
     found_lora, found = read_adapters(tmp_path, config)
     assert found_lora == lora
+    path = tmp_path / "adapter_config.json"
+    described = json.loads(path.read_text())
+    # PEFT's own default, for files that do not say.
+    assert described.pop("lora_dropout") == 0.1
+    path.write_text(json.dumps(described))
+    assert read_adapters(tmp_path, config)[0].dropout == 0.0
     jax.tree.map(np.testing.assert_array_equal, found, adapters)
 
 
@@ -134,6 +140,8 @@ def test_files_are_read_back(model, tmp_path):
         ({"peft_type": "IA3"}, "peft_type 'IA3'"),
         ({"r": 5}, r"has shape \[2, 16\]; \[5, 16\] is needed"),
         ({"r": None}, "r None"),
+        ({"lora_dropout": "0.1"}, "lora_dropout '0.1'; a number is needed"),
+        ({"lora_dropout": 1.0}, r"dropout: found 1\.0, allowed: 0 or more, below 1"),
         ({"rank_pattern": {"q_proj": 4}}, "rank_pattern"),
     ],
 )
@@ -175,6 +183,7 @@ def test_tensors_that_are_refused(model, tmp_path):
     [
         (LoRAConfig(0), r"^lora\.rank: found 0"),
         (LoRAConfig(2, 0.0), r"^lora\.alpha: found 0\.0"),
+        (LoRAConfig(2, dropout=float("nan")), r"^lora\.dropout: found nan"),
         (LoRAConfig(2, 1.0, ()), r"^lora\.targets: found none"),
         (LoRAConfig(2, 1.0, ("attention/q",)), r"^lora\.targets: found 'attention/q', allowed: attention/query"),
         (LoRAConfig(2, 1.0, ("mlp/up", "mlp/up")), "allowed: each once"),

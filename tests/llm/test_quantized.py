@@ -190,7 +190,7 @@ def test_one_example_is_learned_and_the_weights_stay(eight_bits):
     params = jax.tree.map(jnp.asarray, held)
     before = jax.tree.map(np.array, held)
     optimizer = optax.adam(2e-2)
-    state = init_state(init_adapters(LORA, config, jax.random.key(0)), optimizer)
+    state = init_state(init_adapters(LORA, config, jax.random.key(0)), optimizer, config)
     batch = answer_batch([Example(IDS[:9].tolist(), IDS[9:14].tolist())], config)
     losses = []
     for _ in range(40):
@@ -206,7 +206,7 @@ def test_neither_a_step_of_training_nor_a_loop_of_generation_widens_all_of_them(
     params = random_params(config)
     held = quantize(params)
     lora, optimizer = LoRAConfig(2), optax.sgd(0.1)
-    state = init_state(init_adapters(lora, config, jax.random.key(0)), optimizer)
+    state = init_state(init_adapters(lora, config, jax.random.key(0)), optimizer, config)
     batch = answer_batch([Example([1, 2], [3])] * 2, config, micro_batches=2)
     zeros, ones = np.zeros(1, np.uint32), np.ones(1, np.float32)
     choice = Choice(ones, ones, zeros, zeros)  # type: ignore
