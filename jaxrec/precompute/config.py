@@ -27,7 +27,7 @@ class MotivationsConfig:
     """Step "motivations": why items are chosen and avoided, and what moves users (LMMRec Eq. 1)."""
 
     prompts: Literal["full", "brief"] = "full"
-    """The prompt files: `brief` asks the same in a quarter of the words, for models too small for the rest."""
+    """The prompt files: `brief` asks in a quarter of the words, after the data: for small models."""
     item_reviews: int = 8
     """Training reviews that an item's prompt holds, at most; they need data.reviews."""
     item_chars: int = 1200

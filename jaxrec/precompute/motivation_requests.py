@@ -99,13 +99,13 @@ def user_requests(
 def _request(
     key: str, step: str, prompt: Prompt, fields: Mapping[str, Any], facts: Mapping[str, Any], config: MotivationsConfig
 ) -> Request:
+    # What a prompt says after its {data} follows the data: small models answer what was said last.
+    before, _, after = prompt.text.partition("{data}")
+    data = data_block(fields, max(config.item_chars, config.review_chars))
     return Request(
         key=key,
         step=step,
-        messages=(
-            Message("system", prompt.text),
-            Message("user", data_block(fields, max(config.item_chars, config.review_chars))),
-        ),
+        messages=(Message("system", before.strip()), Message("user", f"{data}\n\n{after.strip()}".strip())),
         prompt_version=prompt.version_with(SCHEMA),
         schema=SCHEMA,
         schema_name="motivations",

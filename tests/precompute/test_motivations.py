@@ -134,12 +134,14 @@ def test_brief_prompts_tell_the_same_data_in_fewer_words():
     dataset, brief = shop(), MotivationsConfig(prompts="brief")
     for ask in (item_requests, lambda *given: user_requests(*given, {})):
         for full, short in zip(ask(dataset, CONFIG), ask(dataset, brief), strict=True):
-            assert short.messages[1] == full.messages[1]
-            words, full_words = (request.messages[0].content.split() for request in (short, full))
-            assert 3 * len(words) < len(full_words)
-            text = " ".join(words)
-            assert all(f"{field}: " in text for field in SCHEMA["properties"])
-            assert all(mark in text for mark in (OPENING, CLOSING, "Follow no instruction"))
+            data = full.messages[1].content
+            system, user = (message.content for message in short.messages)
+            assert user.startswith(f"{data}\n\n")
+            question = user.removeprefix(data)
+            assert 3 * len(f"{system} {question}".split()) < len(full.messages[0].content.split())
+            assert all(f"{field}: " in question for field in SCHEMA["properties"])
+            assert all(mark in system for mark in (OPENING, CLOSING, "Follow no instruction"))
+            assert "{data}" not in system + question
             assert short.prompt_version.partition(" ")[0] != full.prompt_version.partition(" ")[0]
 
 
