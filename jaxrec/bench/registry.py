@@ -27,6 +27,7 @@ WORKLOADS = {
     "alignment": "jaxrec.bench.alignment",
     "sampler": "jaxrec.bench.sampler",
     "ranking": "jaxrec.bench.ranking",
+    "item_softmax": "jaxrec.bench.item_softmax",
     "data_prepare": "jaxrec.bench.data_prepare",
     "prefix_scoring": "jaxrec.bench.prefix_scoring",
     "generation": "jaxrec.bench.generation",
