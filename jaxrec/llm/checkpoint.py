@@ -10,6 +10,7 @@ from jaxrec.llm.config import DecoderConfig, Dtype, read_config
 from jaxrec.llm.decoder import Params
 from jaxrec.llm.gguf_tokenizer import gguf_tokenizer
 from jaxrec.llm.gguf_weights import GGUFFile, gguf_config, gguf_params
+from jaxrec.llm.quantized import Weights
 from jaxrec.llm.tokenizer import Tokenizer, read_tokenizer
 from jaxrec.llm.weights import read_params
 
@@ -23,8 +24,10 @@ class Checkpoint:
     tokenizer: Tokenizer
 
 
-def read_checkpoint(path: str | Path, dtype: Dtype = "float32") -> Checkpoint:
+def read_checkpoint(path: str | Path, dtype: Dtype = "float32", weights: Weights = "plain") -> Checkpoint:
     """A folder with config.json, safetensors and tokenizer.json, or a .gguf file. Nothing is downloaded.
+
+    dtype: of weights and arithmetic. weights: "int8" holds the projections in eight bits (`quantized`).
 
     Raises: UserError where something is missing, damaged or not supported, or the parts do not fit together.
     """
@@ -34,13 +37,13 @@ def read_checkpoint(path: str | Path, dtype: Dtype = "float32") -> Checkpoint:
         # First what is quick to refuse.
         tokenizer = read_tokenizer(path)
         _check_vocabulary(config, tokenizer)
-        return Checkpoint(config, read_params(path, config), tokenizer)
+        return Checkpoint(config, read_params(path, config, weights), tokenizer)
     if not path.is_file():
         raise UserError(f"{path}: not found; a folder with config.json and safetensors, or a .gguf file, is needed")
     file = GGUFFile(path)
     config, tokenizer = gguf_config(file, dtype), gguf_tokenizer(file)
     _check_vocabulary(config, tokenizer)
-    return Checkpoint(config, gguf_params(file, config), tokenizer)
+    return Checkpoint(config, gguf_params(file, config, weights), tokenizer)
 
 
 def _check_vocabulary(config: DecoderConfig, tokenizer: Tokenizer) -> None:

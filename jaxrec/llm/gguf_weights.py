@@ -11,6 +11,7 @@ import numpy as np
 from jaxrec.errors import UserError
 from jaxrec.llm.config import DecoderConfig, Dtype
 from jaxrec.llm.decoder import Params
+from jaxrec.llm.quantized import Weights
 from jaxrec.llm.rope import RopeScaling
 from jaxrec.llm.weights import LAYER_NAMES, TOP_NAMES, fill_params
 
@@ -121,8 +122,11 @@ def gguf_config(file: GGUFFile, dtype: Dtype) -> DecoderConfig:
     return config
 
 
-def gguf_params(file: GGUFFile, config: DecoderConfig) -> Params:
-    """The decoder's parameters as NumPy arrays in config.dtype. Raises UserError for missing or misshapen tensors."""
+def gguf_params(file: GGUFFile, config: DecoderConfig, weights: Weights = "plain") -> Params:
+    """The decoder's parameters as `weights.read_params` gives them. Raises UserError for missing or misshapen tensors.
+
+    Whatever their type in the file is, they are decoded first, and "int8" is a rounding of its own.
+    """
 
     def read(name: str) -> np.ndarray:
         prefix, _, module = name.removesuffix(".weight").partition("model.layers.")
@@ -135,7 +139,7 @@ def gguf_params(file: GGUFFile, config: DecoderConfig) -> Params:
         # GGUF pairs the features of a head as neighbours, (0, 1), (2, 3), ...; here i is paired with i + head_dim / 2.
         return values.reshape(heads, -1, 2, values.shape[1]).swapaxes(1, 2).reshape(values.shape)
 
-    return fill_params(config, read, str(file.path), "weight")
+    return fill_params(config, read, str(file.path), "weight", weights)
 
 
 def _rope_scaling(file: GGUFFile) -> RopeScaling:

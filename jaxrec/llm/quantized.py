@@ -13,7 +13,7 @@ all at once, only pay where the weights are plain.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ import numpy as np
 
 from jaxrec.errors import UserError
 
+Weights = Literal["plain", "int8"]
 LARGEST = 127
 """The range is symmetric: -128 is never used."""
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxrec.errors import UserError
 from jaxrec.llm.config import DecoderConfig, read_object
 from jaxrec.llm.decoder import Params, param_shapes
+from jaxrec.llm.quantized import Weights, is_module, quantize_kernel
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -34,9 +35,10 @@ ReadTensor = Callable[[str], np.ndarray]
 """The tensor of a name, as PyTorch lays it out: matrices [out, in]. Raises UserError where there is none."""
 
 
-def read_params(folder: Path, config: DecoderConfig) -> Params:
+def read_params(folder: Path, config: DecoderConfig, weights: Weights = "plain") -> Params:
     """The decoder's parameters as NumPy arrays in config.dtype; one tensor is read at a time.
 
+    weights: "int8" makes the kernels those of `quantized`, each as it is read, so that no more memory is taken.
     Raises: UserError where a file or tensor is missing, damaged, or of another shape than config.json asks for.
     """
     from safetensors import SafetensorError, safe_open
@@ -60,23 +62,37 @@ def read_params(folder: Path, config: DecoderConfig) -> Params:
             except (OSError, SafetensorError, TypeError, ValueError) as error:
                 raise UserError(f"{path}: tensor {name} cannot be read ({_first_line(error)})") from error
 
-        return fill_params(config, read, str(folder), "weight")
+        return fill_params(config, read, str(folder), "weight", weights)
 
 
-def fill_params(config: DecoderConfig, read: ReadTensor, source: str, suffix: str) -> Params:
+def fill_params(
+    config: DecoderConfig, read: ReadTensor, source: str, suffix: str, weights: Weights = "plain"
+) -> Params:
     """The parameters out of tensors with PyTorch's names, each checked against the shape that the config asks for."""
 
-    def fill(keys: Sequence[Any], wanted: jax.ShapeDtypeStruct) -> np.ndarray:
-        path = "/".join(key.key for key in keys)
-        if not path.startswith("layers/"):
-            return _tensor(read, f"{TOP_NAMES[path]}.{suffix}", path, wanted.shape, source).astype(wanted.dtype)
-        stacked = np.empty(wanted.shape, wanted.dtype)
-        for layer in range(config.num_layers):
-            name = f"model.layers.{layer}.{LAYER_NAMES[path.removeprefix('layers/')]}.{suffix}"
-            stacked[layer] = _tensor(read, name, path, wanted.shape[1:], source)
-        return stacked
+    def fill(keys: Sequence[Any], module: dict[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
+        ((leaf, wanted),) = module.items()
+        path = "/".join([*(key.key for key in keys), leaf])
+        stacked = path.startswith("layers/")
+        shape = wanted.shape[1:] if stacked else wanted.shape
+        if stacked:
+            own = LAYER_NAMES[path.removeprefix("layers/")]
+            names = [f"model.layers.{layer}.{own}" for layer in range(config.num_layers)]
+        else:
+            names = [TOP_NAMES[path]]
+        eight_bits = weights == "int8" and leaf == "kernel"
+        held: dict[str, np.ndarray] = {leaf: np.empty((len(names), *shape), np.int8 if eight_bits else wanted.dtype)}
+        if eight_bits:
+            held["scale"] = np.empty((len(names), shape[-1]), np.float32)
+        for index, name in enumerate(names):
+            tensor = _tensor(read, f"{name}.{suffix}", path, shape, source)
+            if eight_bits:
+                held[leaf][index], held["scale"][index] = quantize_kernel(tensor, f"{source}: tensor {name}.{suffix}")
+            else:
+                held[leaf][index] = tensor
+        return held if stacked else {field: array[0] for field, array in held.items()}
 
-    return jax.tree_util.tree_map_with_path(fill, param_shapes(config))
+    return jax.tree_util.tree_map_with_path(fill, param_shapes(config), is_leaf=is_module)
 
 
 def _tensor(read: ReadTensor, name: str, path: str, wanted: tuple[int, ...], source: str) -> np.ndarray:

@@ -39,7 +39,7 @@ class LocalBackend:
     """A local chat model; its weights are read when it is first asked.
 
     Answers to requests with a schema always parse, and end within max_tokens unless the least answer needs more.
-    model: the checkpoint's name, a digest of its content, the dtype, and what is not repeated.
+    model: the checkpoint's name, a digest of its content, the dtype, int8 weights, and what is not repeated.
     Raises: UserError without a checkpoint.
     """
 
@@ -130,6 +130,8 @@ class LocalBackend:
     @cached_property
     def _model(self) -> str:
         model = f"{self._path.resolve().name}@{_digest(self._path)} {self._settings.dtype}"
+        if self._settings.weights != "plain":
+            model = f"{model} {self._settings.weights}"
         return f"{model} no-repeat-{self._settings.no_repeat}" if self._settings.no_repeat else model
 
     @cached_property
@@ -145,9 +147,10 @@ class LocalBackend:
 
     @cached_property
     def _generator(self) -> Generator:
-        read = read_checkpoint(self._path, self._settings.dtype)
-        # One layer after the other: a step is faster than with stacked layers.
-        params = place(unstack(read.params), read.config, None)
+        read = read_checkpoint(self._path, self._settings.dtype, self._settings.weights)
+        # Plain layers one after the other: a step is faster than with stacked ones. For eight bits it is not.
+        params = unstack(read.params) if self._settings.weights == "plain" else read.params
+        params = place(params, read.config, None)
         return Generator(params, read.config, read.tokenizer.stop_tokens, self._settings.batch_size)
 
 

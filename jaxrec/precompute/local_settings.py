@@ -16,6 +16,8 @@ class LocalSettings:
     """Folder of a Llama-family chat model (config.json, safetensors, tokenizer.json), or a .gguf file."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of weights and arithmetic; bfloat16 takes half the memory, and its answers are others."""
+    weights: Literal["plain", "int8"] = "plain"
+    """`int8` holds the projections in eight bits, a quarter of float32, on the CPU and accelerators alike."""
     batch_size: int = 8
     """Answers that are written at once."""
     no_repeat: int = 0
@@ -29,3 +31,5 @@ class LocalSettings:
             raise UserError(f"{prefix}.no_repeat: {self.no_repeat}; allowed: 0, or at least 2")
         if self.dtype not in ("float32", "bfloat16"):
             raise UserError(f"{prefix}.dtype: {self.dtype!r}; allowed: float32, bfloat16")
+        if self.weights not in ("plain", "int8"):
+            raise UserError(f"{prefix}.weights: {self.weights!r}; allowed: plain, int8")

@@ -12,6 +12,7 @@ from jaxrec.errors import UserError
 from jaxrec.llm.config import read_config
 from jaxrec.llm.decoder import forward
 from jaxrec.llm.gguf_weights import GGUFFile, gguf_config, gguf_params
+from jaxrec.llm.quantized import quantize
 from jaxrec.llm.weights import read_params
 from tests.llm.tiny_gguf import WIDE, write_gguf
 from tests.llm.tiny_llama import CONFIG, frequencies_by_hand, logits_by_hand, tensors, write_folder
@@ -64,6 +65,19 @@ def test_shards_and_half_precision_are_one_checkpoint(tmp_path):
         assert {leaf.dtype.name for leaf in jax.tree.leaves(params)} == {"float32"}
         expected = logits_by_hand(IDS, {name: values.astype(np.float32) for name, values in held.items()})
         np.testing.assert_allclose(logits_of(config, params), expected, atol=1e-4)
+
+
+def test_weights_of_eight_bits_are_made_as_they_are_read(tmp_path):
+    folder = write_folder(tmp_path / "folder")
+    config, params = read_folder(folder)
+    jax.tree.map(np.testing.assert_array_equal, read_params(folder, config, "int8"), quantize(params))
+    file = GGUFFile(write_gguf(tmp_path / "tiny.gguf"))
+    config = gguf_config(file, "float32")
+    jax.tree.map(np.testing.assert_array_equal, gguf_params(file, config, "int8"), quantize(gguf_params(file, config)))
+    name = "model.layers.1.mlp.up_proj.weight"
+    bad = write_folder(tmp_path / "bad", held=tensors() | {name: np.full((24, 16), np.nan, np.float32)})
+    told = refused(lambda folder: read_params(folder, read_folder(folder)[0], "int8"), bad)
+    assert f"tensor {name}: found values that are not finite" in told
 
 
 @pytest.mark.parametrize(

@@ -101,10 +101,20 @@ def test_a_prompt_that_is_too_long_is_missing(backend):
 
 def test_its_name_tells_weights_and_dtypes_apart(backend, folder, tmp_path):
     names = {backend.model, LocalBackend(LocalSettings(str(folder), "bfloat16")).model}
+    names.add(LocalBackend(LocalSettings(str(folder), weights="int8")).model)
     other = write_tiny_chat(tmp_path / folder.name, rope_theta=10000.0)
     names.add(LocalBackend(LocalSettings(str(other))).model)
-    assert len(names) == 3
+    assert len(names) == 4
     assert all(name.startswith(f"{folder.name}@") for name in names)
+
+
+def test_weights_of_eight_bits_answer_too(folder):
+    eight_bits = LocalBackend(LocalSettings(str(folder), weights="int8", batch_size=1))
+    reply = replies(eight_bits, [request(0, max_tokens=60)])["0"]
+    assert isinstance(reply, Reply)
+    assert json.loads(reply.text)
+    kernels = eight_bits._generator.params["layers"]["mlp"]["up"]
+    assert {name: leaf.dtype.name for name, leaf in kernels.items()} == {"kernel": "int8", "scale": "float32"}
 
 
 def test_without_a_checkpoint(tmp_path):
@@ -116,6 +126,8 @@ def test_without_a_checkpoint(tmp_path):
         _ = LocalBackend(LocalSettings(str(tmp_path / "nowhere"))).model
     with pytest.raises(UserError, match=r"^local.batch_size: 0; allowed: at least 1$"):
         LocalSettings(batch_size=0).validate()
+    with pytest.raises(UserError, match=r"^local.weights: 'int4'; allowed: plain, int8$"):
+        LocalSettings(weights="int4").validate()  # type: ignore
     for run in (-1, 1):
         with pytest.raises(UserError, match=rf"^local.no_repeat: {run}; allowed: 0, or at least 2$"):
             LocalSettings(no_repeat=run).validate()
