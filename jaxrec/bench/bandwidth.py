@@ -11,18 +11,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+PASSES = 16
+"""A shorter read would measure how the machine is shared out: on a busy one it gave less than half of a longer one's."""
 
-def reader(num_bytes: int) -> Callable[[], Any]:
-    """A function that reads so many bytes from memory, far more than a cache holds, with all cores or the accelerator.
 
-    On a CPU every core takes the largest of its own part in NumPy, which was faster than any one compiled reduction.
+def readers(num_bytes: int) -> dict[str, Callable[[], Any]]:
+    """Ways to read an array of so many bytes, far more than a cache holds, PASSES times; the fastest is the limit.
+
+    An accelerator reads in one compiled reduction. On a CPU all cores read a part each in NumPy, or one reads it all:
+    which is faster depends on what else runs.
     """
     if jax.default_backend() != "cpu":
         array = jnp.ones(num_bytes // 4, jnp.float32)
         largest = jax.jit(jnp.max)
-        return lambda: largest(array).block_until_ready()
+        return {"reading memory": lambda: [largest(array).block_until_ready() for _ in range(PASSES)]}
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    parts = np.array_split(np.ones(num_bytes // 4, np.float32), cores)
+    whole = np.ones(num_bytes // 4, np.float32)
+    parts = np.array_split(whole, cores)
     pool = concurrent.futures.ThreadPoolExecutor(cores)
-    return lambda: list(pool.map(np.max, parts))
+    return {
+        "reading memory, all cores": lambda: [list(pool.map(np.max, parts)) for _ in range(PASSES)],
+        "reading memory, one core": lambda: [whole.max() for _ in range(PASSES)],
+    }

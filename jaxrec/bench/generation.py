@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrec.bench.bandwidth import reader
+from jaxrec.bench.bandwidth import PASSES, readers
 from jaxrec.bench.peers.flax_llama import greedy
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
@@ -20,7 +20,7 @@ from jaxrec.llm.generate import Generator, Prompt
 from jaxrec.llm.sharding import place
 
 DESCRIPTION = "64 tokens after prompts of 64, batch 1 and 8, by a Llama of 135M parameters against transformers' Flax"
-OURS, PEER, READ = "jaxrec", "transformers", "reading memory"
+OURS, PEER = "jaxrec", "transformers"
 CPU_GOAL, ACCELERATOR_GOAL = 1.0, 3.0
 
 
@@ -73,7 +73,10 @@ def run(settings: Settings) -> dict:
     if not on_cpu:
         workload = dataclasses.replace(workload, decoder=dataclasses.replace(workload.decoder, dtype="bfloat16"))
         variants = make_variants(workload, jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params))
-    times = interleave(variants | {READ: reader(workload.read_bytes)}, settings)
+    reading = readers(workload.read_bytes)
+    times = interleave(variants | reading, settings)
+    read = PASSES * workload.read_bytes
+    limit = {kind: max(read / times[name][kind] for name in reading) for kind in ("median", "min")}
     goal = CPU_GOAL if on_cpu else ACCELERATOR_GOAL
     checks = {f"batch {size}: same tokens": share == 1 for size, share in agreement.items()}
     faster, speeds, shares = {}, {}, {}
@@ -84,15 +87,18 @@ def run(settings: Settings) -> dict:
             checks[f"batch {size}: {goal:g}x {PEER}"] = faster[peer]["median"] >= goal
         for name in (ours, peer):
             speeds[name] = size * workload.num_tokens / times[name]["median"]
-            needed = answer_bytes(workload, size) / workload.read_bytes
-            shares[name] = {kind: needed * times[READ][kind] / times[name][kind] for kind in ("median", "min")}
+            needed = answer_bytes(workload, size)
+            shares[name] = {kind: needed / times[name][kind] / limit[kind] for kind in limit}
+    if settings.scale == "full":
+        # Weights that a cache holds may be read faster; here nothing can pass the limit, or it was measured badly.
+        checks["no share of the bandwidth above 1"] = all(max(share.values()) <= 1 for share in shares.values())
     return {
         "unit": "seconds an answer",
         "dtype": workload.decoder.dtype,
         "variants": times,
         "ratios": faster,
         "tokens_per_second": speeds,
-        "read_bytes_per_second": {kind: workload.read_bytes / times[READ][kind] for kind in ("median", "min")},
+        "read_bytes_per_second": limit,
         "share_of_bandwidth": shares,
         "equal_tokens": agreement,
         "checks": checks,
