@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 PASSES = 16
-"""A shorter read would measure how the machine is shared out: on a busy one it gave less than half of a longer one's."""
+"""A short read measures how a busy machine is shared out: of a tenth of a second, it gave less than the decoder read."""
 
 
 def readers(num_bytes: int) -> dict[str, Callable[[], Any]]:
