@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 PASSES = 16
-"""A short read measures how a busy machine is shared out: of a tenth of a second, it gave less than the decoder read."""
+"""A short read measures how a busy machine is shared out: one of 0.1 s found less speed than the decoder had."""
 
 
 def readers(num_bytes: int) -> dict[str, Callable[[], Any]]:
