@@ -29,6 +29,7 @@ WORKLOADS = {
     "ranking": "jaxrec.bench.ranking",
     "item_softmax": "jaxrec.bench.item_softmax",
     "data_prepare": "jaxrec.bench.data_prepare",
+    "sasrec_step": "jaxrec.bench.sasrec_step",
     "prefix_scoring": "jaxrec.bench.prefix_scoring",
     "generation": "jaxrec.bench.generation",
 }

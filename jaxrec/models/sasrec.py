@@ -24,7 +24,7 @@ from jaxrec.models.base import Context, Extra, ItemVectors, LossOutput, Params
 from jaxrec.nn.attention import stream_blocks
 from jaxrec.nn.dropout import dropout
 from jaxrec.nn.embedding import EmbeddingTable, table_rows
-from jaxrec.nn.item_softmax import item_softmax_loss
+from jaxrec.nn.item_losses import ItemLossConfig, item_loss
 from jaxrec.nn.transformer import Norm, TransformerEncoder
 
 
@@ -67,6 +67,13 @@ class SASRecConfig:
     """Learn at all positions of a user's sequence at once, or from one target with its history at a time."""
     init_std: float = 0.02
     """Standard deviation of the first embeddings."""
+    loss: ItemLossConfig = ItemLossConfig()
+    """How targets are told from other items."""
+
+    @property
+    def num_negatives(self) -> int:
+        """Negatives of each target that a batch brings."""
+        return self.loss.num_negatives if self.loss.needs_negatives else 0
 
     @property
     def input(self) -> Literal["stream", "targets"]:
@@ -93,6 +100,7 @@ class SASRecConfig:
         for field, holds, allowed in rules:
             if not holds:
                 raise UserError(f"{prefix}.{field}: found {getattr(self, field)}, allowed: {allowed}")
+        self.loss.validate(f"{prefix}.loss")
 
 
 @flax.struct.dataclass
@@ -163,19 +171,24 @@ class SASRec:
 
     def loss(self, params: Params, extra: Extra, batch: Batch, ctx: Context, rng: jax.Array) -> LossOutput:
         """The loss over the batch's targets, each told from its user's events up to the one before it."""
-        encoder_rng, _ = jax.random.split(rng)
+        encoder_rng, loss_rng = jax.random.split(rng)
         if self.config.input == "stream":
             hidden = self.stream_states(params, batch, ctx, encoder_rng)
         else:
             hidden = self.last_states(params, batch["histories"][-1], ctx, encoder_rng)
-        loss = item_softmax_loss(
+        negatives = batch.get("negative_item_ids")
+        loss = item_loss(
+            self.config.loss,
             hidden.reshape(-1, self.config.dim),
             params["items"]["embedding"],
             batch["target_item_ids"].reshape(-1),
             batch["mask"].reshape(-1),
+            None if negatives is None else negatives.reshape(-1, negatives.shape[-1]),
+            loss_rng,
+            item_counts=ctx.item_counts,
             mesh=ctx.mesh,
         )
-        return LossOutput(loss, {"softmax": loss}, extra)
+        return LossOutput(loss, {self.config.loss.name: loss}, extra)
 
     def stream_states(self, params: Params, batch: Batch, ctx: Context, rng: jax.Array | None) -> jax.Array:
         """[R, W, D] states at the inputs whose next events are the targets; no dropout where rng is None."""
