@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from jaxrec.errors import UserError
-from jaxrec.llm.json_length import largest_rise, longest_end, num_texts
+from jaxrec.llm.json_length import largest_rise, longest_choice, longest_end, num_texts
 from jaxrec.llm.repetition import Repetition
 from jaxrec.llm.tokenizer import Tokenizer
 
@@ -24,6 +24,8 @@ _TEXT_TOKENS = 32
 """Near the end, a text that is still to come is given about so many tokens."""
 _OPEN_CHARACTER_BYTES = 16
 """What one token may leave open inside a text: a character in four bytes, an escape."""
+_BOUNDS = (b"]", b"}", b",", b":", b"[", b"{", *(b"%d" % digit for digit in range(10)))
+"""Where one of these may follow, an array may go on, or a value may begin that is none of a few."""
 _CLOSERS = (b"]", b"}", b'"', b",", b":", *(b"%d" % digit for digit in range(10)))
 
 
@@ -59,7 +61,8 @@ class Grammar:
             raise ValueError(f"schema: {matcher.get_error()}")
         rise = largest_rise(schema) + _OPEN_CHARACTER_BYTES
         reserve = longest_end(schema) + rise + _TEXT_TOKENS * num_texts(schema)
-        return JsonMask(self, matcher, max_tokens, rise, reserve, Repetition(no_repeat) if no_repeat else None)
+        repetition = Repetition(no_repeat) if no_repeat else None
+        return JsonMask(self, matcher, max_tokens, rise, reserve, longest_choice(schema), repetition)
 
     def text(self, tokens: Sequence[int]) -> str:
         """The text of an answer, exactly as the mask read it."""
@@ -75,12 +78,13 @@ class Grammar:
 class Pieces:
     """What each token spells, as far as masks ask.
 
-    lengths: bytes, [V] int32. quoteless, worded: without a quotation mark, with a letter or a digit, [V] bool each.
-    spelled: ids of single bytes.
+    lengths: bytes, [V] int32. quoteless, inner, worded: without a quotation mark, with none of the signs that bound
+    values, with a letter or a digit, [V] bool each. spelled: ids of single bytes.
     """
 
     lengths: np.ndarray
     quoteless: np.ndarray
+    inner: np.ndarray
     worded: np.ndarray
     spelled: dict[bytes, list[int]]
 
@@ -93,6 +97,7 @@ def _read_pieces(spellings: list[bytes]) -> Pieces:
     return Pieces(
         lengths=np.array([len(one) for one in spellings], np.int32),
         quoteless=np.array([b'"' not in one for one in spellings]),
+        inner=np.array([not set(b'",:[]{}') & set(one) for one in spellings]),
         worded=np.array([any(sign.isalnum() for sign in one.decode("utf-8", "ignore")) for one in spellings]),
         spelled=spelled,
     )
@@ -102,7 +107,8 @@ class JsonMask:
     """A TokenMask (see jaxrec.llm.generate) for one answer; made by `Grammar.mask`.
 
     rise: tokens by which the way to the end grows with one token, at most. reserve: with more left, no end is near.
-    repetition: what its texts have said; None where they may say it again.
+    choice: tokens of the longest fixed value, at most. repetition: what its texts have said; None where they may say it
+    again.
     """
 
     def __init__(
@@ -112,10 +118,11 @@ class JsonMask:
         max_tokens: int,
         rise: int,
         reserve: int,
+        choice: int,
         repetition: Repetition | None = None,
     ) -> None:
         self._grammar, self._matcher = grammar, matcher
-        self._left, self._rise, self._reserve = max_tokens, rise, reserve
+        self._left, self._rise, self._reserve, self._choice = max_tokens, rise, reserve, choice
         self._repetition, self._in_text = repetition, False
         self._ending = False
         self._share: int | None = None
@@ -174,6 +181,12 @@ class JsonMask:
                 return may & (self._grammar.pieces.quoteless | self._is(b'"'))
         else:
             self._share = None
+            # Where nothing opens, goes on or ends, fixed values may follow: any of them while there is room.
+            pieces = self._grammar.pieces
+            if spare > self._choice and not any(may[token] for one in _BOUNDS for token in pieces.spelled.get(one, ())):
+                told = may & (pieces.inner | self._is(b'"'))
+                if told.any():
+                    return told
         only = np.zeros_like(may)
         only[path[0]] = True
         return only

@@ -26,6 +26,15 @@ def largest_rise(schema: Mapping[str, Any]) -> int:
     return max(rises)
 
 
+def longest_choice(schema: Mapping[str, Any]) -> int:
+    """Bytes of the longest value that stands in an enum or const."""
+    parts = [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]
+    return max(
+        [len(json.dumps(value).encode()) for value in _choices(schema)] + [longest_choice(part) for part in parts],
+        default=0,
+    )
+
+
 def num_texts(schema: Mapping[str, Any]) -> int:
     """Texts that such an end may hold."""
     if _choices(schema):

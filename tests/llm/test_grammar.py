@@ -8,7 +8,7 @@ import pytest
 from jaxrec.errors import UserError
 from jaxrec.llm.generate import Generator, Prompt
 from jaxrec.llm.grammar import Grammar
-from jaxrec.llm.json_length import largest_rise, longest_end, num_texts
+from jaxrec.llm.json_length import largest_rise, longest_choice, longest_end, num_texts
 from jaxrec.llm.repetition import Repetition
 from jaxrec.llm.sharding import place
 from jaxrec.precompute.motivation_schema import SCHEMA as MOTIVATIONS
@@ -169,6 +169,26 @@ def test_runs_of_tokens_and_texts_are_remembered():
         Repetition(1)
 
 
+def test_choices_are_the_models_own_while_there_is_room(grammar):
+    """All that a tight limit decides is how many elements there are and how long texts are."""
+    kinds = {"type": "string", "enum": ["warm", "lamplike things, all of them", "a", "cold"]}
+    schema = closed(
+        kinds={"type": "array", "items": kinds, "minItems": 2},
+        parts={"type": "array", "items": closed(kind=kinds, text={"type": "string"})},
+    )
+    found, rng = set(), np.random.default_rng(8)
+    for _ in range(40):
+        text, finished = draw(grammar, schema, 170, rng)
+        value = parse_answer(text, schema)
+        assert finished
+        found |= {*value["kinds"], *(part["kind"] for part in value["parts"])}
+    assert found == set(kinds["enum"])
+    for limit in range(60, 110):
+        text, finished = draw(grammar, schema, limit, rng)
+        assert finished
+        parse_answer(text, schema)
+
+
 def test_too_small_a_limit_is_seen(grammar):
     text, finished = draw(grammar, MOTIVATIONS, 20, np.random.default_rng(4))
     assert not finished
@@ -229,3 +249,4 @@ def test_lengths_of_ends_by_hand():
     # {"a":["bb","bb",],"t":"",} as counted, a comma after every part.
     assert longest_end(schema) == len('{"a":["bb","bb",],"t":"",}')
     assert (largest_rise(schema), num_texts(schema)) == (5, 1)
+    assert longest_choice(schema) == len('"bb"')
