@@ -61,8 +61,10 @@ def prefill(
     batch_size, width = tokens.shape
     cache = constrain_cache(empty_cache(config, batch_size, num_slots), mesh)
     if beginning is not None:
-        cache = jax.tree.map(lambda slots, first: slots.at[:, :, : first.shape[2]].set(first), cache[:2], beginning[:2])
-        cache = Cache(*cache, beginning.length)
+        shared = beginning.keys.shape[2]
+        keys = cache.keys.at[:, :, :shared].set(beginning.keys)
+        values = cache.values.at[:, :, :shared].set(beginning.values)
+        cache = Cache(keys, values, beginning.length)
     start = cache.length
     first = start + width - (rows.lengths - rows.shared)
     positions = jnp.maximum(jnp.arange(width)[None, :] + (rows.lengths - width)[:, None], 0)
