@@ -11,6 +11,7 @@ from jaxrec.models.base import Model
 from jaxrec.models.bprmf import BPRMF, BPRMFConfig
 from jaxrec.models.lightgcn import LightGCN, LightGCNConfig
 from jaxrec.models.lmmrec import LMMRec, LMMRecConfig
+from jaxrec.models.m3bsr import M3BSR, M3BSRConfig
 from jaxrec.models.polycf import PolyCF, PolyCFConfig
 from jaxrec.models.polycf_signal import PolyCFSignal, PolyCFSignalConfig
 from jaxrec.models.popularity import Popularity, PopularityConfig
@@ -28,6 +29,7 @@ CONFIGS: dict[str, type] = {
         PolyCFConfig,
         PolyCFSignalConfig,
         SASRecConfig,
+        M3BSRConfig,
     )
 }
 _MODELS: dict[type, Callable[..., Model]] = {
@@ -39,6 +41,7 @@ _MODELS: dict[type, Callable[..., Model]] = {
     PolyCFConfig: PolyCF,
     PolyCFSignalConfig: PolyCFSignal,
     SASRecConfig: SASRec,
+    M3BSRConfig: M3BSR,
 }
 
 

@@ -13,6 +13,17 @@ import jax.numpy as jnp
 from jaxrec.nn.dropout import dropout
 
 
+def attention_weights(query: jax.Array, key: jax.Array, mask: jax.Array) -> jax.Array:
+    """How much each query reads of each key, [..., H, Q, K]; arguments as `masked_attention`. All 0 without a key."""
+    scores = jnp.einsum("...qhd,...khd->...hqk", query, key) / math.sqrt(query.shape[-1])
+    allowed = mask[..., None, :, :]
+    scores = jnp.where(allowed, scores, jnp.finfo(scores.dtype).min)
+    exponentials = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
+    exponentials = jnp.where(allowed, exponentials, 0)  # a row without a key has the same score everywhere
+    total = exponentials.sum(-1, keepdims=True)
+    return exponentials / jnp.where(total > 0, total, 1)
+
+
 def masked_attention(
     query: jax.Array,
     key: jax.Array,
@@ -27,13 +38,7 @@ def masked_attention(
     query: [..., Q, H, dh]; key, value: [..., K, H, dh]; mask: [..., Q or 1, K] bool, True = may be read, its leading
     axes those of query or 1. rate: dropout of the weights, where rng is given. Returns [..., Q, H, dh].
     """
-    scores = jnp.einsum("...qhd,...khd->...hqk", query, key) / math.sqrt(query.shape[-1])
-    allowed = mask[..., None, :, :]
-    scores = jnp.where(allowed, scores, jnp.finfo(scores.dtype).min)
-    exponentials = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
-    exponentials = jnp.where(allowed, exponentials, 0)  # a row without a key has the same score everywhere
-    total = exponentials.sum(-1, keepdims=True)
-    weights = exponentials / jnp.where(total > 0, total, 1)
+    weights = attention_weights(query, key, mask)
     if rng is not None:
         weights = dropout(rng, weights, rate)
     return jnp.einsum("...hqk,...khd->...qhd", weights, value)

@@ -13,6 +13,7 @@ from jaxrec.models.base import Context
 from jaxrec.models.bprmf import BPRMFConfig
 from jaxrec.models.lightgcn import LightGCNConfig
 from jaxrec.models.lmmrec import CoordinationConfig, CorrespondenceConfig, LMMRecConfig
+from jaxrec.models.m3bsr import M3BSRConfig
 from jaxrec.models.polycf import PolyCFConfig
 from jaxrec.models.polycf_signal import PolyCFSignalConfig
 from jaxrec.models.popularity import PopularityConfig
@@ -23,7 +24,9 @@ from jaxrec.nn.graph import build_graph
 
 NUM_USERS, NUM_ITEMS, DIM, TEXT_DIM, NUM_SINGULAR_VECTORS = 24, 18, 8, 10, 4
 MAX_LENGTH = 5
+WIDTHS = {"image": 6, "text": 10}
 SASREC = SASRecConfig(dim=DIM, hidden_dim=12, dropout=0.0, max_length=MAX_LENGTH, init_std=0.3)
+M3BSR = M3BSRConfig(dim=DIM, id_dim=4, max_length=MAX_LENGTH, num_layers=1, num_heads=2, dropout=0.0, init_std=0.3)
 BASE = LightGCNConfig(dim=DIM, num_layers=3, init_std=0.3)
 # Weights large enough that an error in any part shows in the total.
 LMMREC = LMMRecConfig(
@@ -50,6 +53,7 @@ SMALL = {
     "sasrec_prefix": dataclasses.replace(
         SASREC, augment="prefix", norm="post", embedding_norm=False, scale_embeddings=True
     ),
+    "m3bsr": M3BSR,
     "lmmrec": LMMREC,
     "lmmrec_learned": dataclasses.replace(LMMREC, text_source="learned"),
     "lmmrec_dropout": dataclasses.replace(LMMREC, base=dataclasses.replace(BASE, edge_dropout=0.3)),
@@ -88,6 +92,9 @@ def context(mesh=None):
         item_counts=np.bincount(items, minlength=NUM_ITEMS).astype(np.int32),
         item_singular_vectors=singular_vectors().astype(np.float32),
         histories=histories(),
+        item_features={name: rng.normal(size=(NUM_ITEMS, width)).astype(np.float32) for name, width in WIDTHS.items()},
+        item_feature_masks={"image": item_mask, "text": ~item_mask | (np.arange(NUM_ITEMS) > 2)},
+        item_fields={"brand": (np.arange(NUM_ITEMS) % 4).astype(np.int32)},
         mesh=mesh,
     )
     return jax.tree.map(jnp.asarray, ctx)
@@ -138,6 +145,7 @@ def training_batch(config, num_real=13):
             "mask": real,
             "histories": tuple(table[users] for table in tables),
         }
+        rows["histories"][-1][1] = 0  # a real row without an event of the target behaviour
     if getattr(config, "num_negatives", 0):
         shape = (*rows["mask"].shape, config.num_negatives)
         rows["negative_item_ids"] = np.random.default_rng(4).integers(0, NUM_ITEMS, shape).astype(np.int32)
