@@ -20,7 +20,8 @@ from jaxrec.bench.settings import Settings
 from jaxrec.data.sequence_rows import Sequences, stream_rows
 from jaxrec.models.base import Context
 from jaxrec.models.sasrec import SASRec, SASRecConfig
-from jaxrec.train.sequence_input import SequenceInput, SequenceShape, StreamSource
+from jaxrec.train.sequence_input import SequenceInput
+from jaxrec.train.sequence_source import SequenceShape, StreamSource
 from jaxrec.train.state import first_state
 
 DESCRIPTION = "a SASRec step (Beauty's size, softmax over all items), time per target, against PyTorch; same gradients"
@@ -124,7 +125,7 @@ class SASRecCase:
         for row, items in zip(padded, self.sequences, strict=True):
             row[length - len(items) :] = items + 1
         arrays: dict[str, Any] = {"padded": padded.reshape(-1, size, length), "num_heads": 2, "num_layers": 2}
-        np.savez(path, **arrays, **by_name(self.params))
+        np.savez(path, allow_pickle=False, **(arrays | by_name(self.params)))
 
 
 def flat_sequences(sequences: list[np.ndarray]) -> Sequences:

@@ -9,16 +9,18 @@ import jax
 import numpy as np
 import optax
 
+from jaxrec.data.batch import Batch
 from jaxrec.data.dataset import Dataset, positives_csr
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Model
 from jaxrec.train.config import TrainConfig
-from jaxrec.train.sequence_input import SequenceInput, sequence_source
+from jaxrec.train.sequence_input import SequenceInput, over_devices
+from jaxrec.train.sequence_source import count_targets, sequence_blocks, sequence_source
 from jaxrec.train.state import TrainState
 from jaxrec.train.step import PairData, Progress, make_block_loop, make_device_loop, steps_per_epoch
 
 if TYPE_CHECKING:
-    from jaxrec.data.blocks import TripleBlocks
+    from jaxrec.data.blocks import EpochBlocks
 
 Call = Callable[[TrainState, int], tuple[TrainState, Progress]]
 Place = Callable[[Any], Any]
@@ -87,8 +89,14 @@ class DeviceInput:
 class BlockInput:
     """Pairs stay on the host (or on disk) and arrive in blocks of batches, negatives drawn on the host."""
 
-    def __init__(self, blocks: TripleBlocks, num_pairs: int, batch_size: int):
-        self._blocks, self._num_pairs, self._batch_size = blocks, num_pairs, batch_size
+    def __init__(
+        self,
+        blocks: EpochBlocks,
+        num_pairs: int,
+        batch_size: int,
+        arrange: Callable[[Batch, Context], Batch] = lambda batch, ctx: batch,
+    ):
+        self._blocks, self._num_pairs, self._batch_size, self._arrange = blocks, num_pairs, batch_size, arrange
 
     @property
     def steps_per_epoch(self) -> int:
@@ -101,7 +109,7 @@ class BlockInput:
 
     def compile(self, model, optimizer, seed, state, ctx, state_shardings, place) -> Call:
         """See TrainingInput."""
-        run = make_block_loop(model, optimizer, seed)
+        run = make_block_loop(model, optimizer, seed, self._arrange)
         jitted = jax.jit(run, donate_argnums=0, out_shardings=(state_shardings, None))
         stream = _BlockStream(self._blocks, int(state.step), place)
         compiled = jitted.lower(state, _num_steps(1, place), stream.peek(), ctx).compile()
@@ -116,13 +124,13 @@ class BlockInput:
 class _BlockStream:
     """Hands out the batches of streamed blocks in order, never more than one block at a time."""
 
-    def __init__(self, blocks: TripleBlocks, first_step: int, place: Place) -> None:
+    def __init__(self, blocks: EpochBlocks, first_step: int, place: Place) -> None:
         self._iterator: Iterator[dict[str, Any]] = blocks.iterate(first_step)
         self._place = place
-        self._block: dict[str, np.ndarray] | None = None
+        self._block: dict[str, Any] | None = None
         self._used = self._steps = 0
 
-    def _load(self) -> dict[str, np.ndarray]:
+    def _load(self) -> dict[str, Any]:
         if self._block is None or self._used == self._steps:
             block = dict(next(self._iterator))
             self._steps, self._used = int(block.pop("num_steps")), 0
@@ -130,15 +138,15 @@ class _BlockStream:
             self._block = block
         return self._block
 
-    def peek(self) -> dict[str, jax.Array]:
+    def peek(self) -> Batch:
         """A block with the shapes of every other."""
         return self._place(self._load())
 
-    def take(self, steps: int) -> tuple[dict[str, jax.Array], int]:
+    def take(self, steps: int) -> tuple[Batch, int]:
         """A block whose first batches are the next ones, and how many of at most `steps` it holds."""
         block = self._load()
         count = min(steps, self._steps - self._used)
-        moved = {name: np.roll(values, -self._used, axis=0) for name, values in block.items()}
+        moved = jax.tree.map(lambda values: np.roll(values, -self._used, axis=0), block)
         self._used += count
         return self._place(moved), count
 
@@ -152,6 +160,12 @@ def make_input(
     """
     if getattr(model_config, "input", "pairs") != "pairs":
         source, shape = sequence_source(dataset, model_config, config.batch_size, notice)
+        megabytes = sum(leaf.nbytes for leaf in jax.tree.leaves(source)) / 2**20
+        if config.input == "blocks" or (config.input == "auto" and megabytes > config.device_budget_mb):
+            num_targets = count_targets(source)
+            block_steps = max(1, min(64, steps_per_epoch(num_targets, config.batch_size)))
+            blocks = sequence_blocks(source, shape, dataset.num_items, block_steps, seed)
+            return BlockInput(blocks, num_targets, config.batch_size, over_devices)
         return SequenceInput(source, shape)
     train = dataset.train
     positives = positives_csr(train, dataset.num_users)

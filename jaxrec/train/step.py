@@ -141,14 +141,21 @@ def make_device_loop(
 
 
 def make_block_loop(
-    model: Model, optimizer: optax.GradientTransformation, seed: int
+    model: Model,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    arrange: Callable[[Batch, Context], Batch] = lambda batch, ctx: batch,
 ) -> Callable[[TrainState, jax.Array, Batch, Context], tuple[TrainState, Progress]]:
-    """Loop over one streamed block: every key holds [K, B], of which the first num_steps batches are used."""
+    """Loop over one streamed block: every array holds [K, ...], of which the first num_steps batches are used.
+
+    arrange: shares a batch out among the devices.
+    """
     update = make_update(model, optimizer, seed)
 
     def run(state: TrainState, num_steps: jax.Array, block: Batch, ctx: Context) -> tuple[TrainState, Progress]:
         def batch_at(index: jax.Array) -> Batch:
-            return {name: lax.dynamic_index_in_dim(values, index, keepdims=False) for name, values in block.items()}
+            batch = jax.tree.map(lambda values: lax.dynamic_index_in_dim(values, index, keepdims=False), block)
+            return arrange(batch, ctx)
 
         return run_steps(update, state, num_steps, batch_at, ctx)
 

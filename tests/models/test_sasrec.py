@@ -18,7 +18,8 @@ from jaxrec.models.sasrec import SASRec, SASRecConfig
 from jaxrec.nn.attention import stream_blocks
 from jaxrec.nn.item_losses import ItemLossConfig
 from jaxrec.train.mesh import replicate, shardings
-from jaxrec.train.sequence_input import Positives, SequenceInput, SequenceShape, StreamSource
+from jaxrec.train.sequence_input import SequenceInput
+from jaxrec.train.sequence_source import Positives, SequenceShape, StreamSource
 from jaxrec.train.state import first_state
 from tests.models.world import mesh_of
 

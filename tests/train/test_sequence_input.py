@@ -14,7 +14,8 @@ from jaxrec.data.interactions import IdMap, Interactions
 from jaxrec.errors import UserError
 from jaxrec.train.config import TrainConfig
 from jaxrec.train.input import make_input
-from jaxrec.train.sequence_input import SequenceInput, SequenceShape, sequence_source, target_batches
+from jaxrec.train.sequence_input import SequenceInput, target_batches
+from jaxrec.train.sequence_source import SequenceShape, sequence_blocks, sequence_source
 
 NUM_ITEMS = 30
 
@@ -184,6 +185,60 @@ def test_the_models_config_chooses_the_input():
     config = TrainConfig(batch_size=8)
     assert isinstance(make_input(dataset, config, 0, lambda message: None, Wanted()), SequenceInput)
     assert not isinstance(make_input(dataset, config, 0, lambda message: None), SequenceInput)
+
+
+def forms(batch):
+    """Shapes and types."""
+    return jax.tree.map(lambda values: (values.shape, values.dtype), batch)
+
+
+def single(batch):
+    """Every real target of a batch of one target each."""
+    rows = np.flatnonzero(batch["mask"])
+    return zip(
+        batch["user_ids"][rows].tolist(),
+        batch["histories"][0][rows].tolist(),
+        batch["target_item_ids"][rows].tolist(),
+        strict=True,
+    )
+
+
+@pytest.mark.parametrize("kind", ["stream", "targets"])
+def test_blocks_of_the_host_hold_the_same_targets_and_begin_at_any_step(kind):
+    sequences = drawn(3)
+    source, shape = sequence_source(dataset_of(sequences), Wanted(kind, num_negatives=2), 8, lambda message: None)
+    blocks = sequence_blocks(source, shape, NUM_ITEMS, 3, 0)
+
+    def batches_from(step, count):
+        found = []
+        for block in blocks.iterate(step):
+            assert int(block.pop("first_step")) == step + len(found)
+            steps = int(block.pop("num_steps"))
+            assert not block["mask"][steps:].any()
+            found += [jax.tree.map(lambda values, i=i: values[i], block) for i in range(steps)]
+            if len(found) >= count:
+                return found[:count]
+        return found
+
+    device = [epoch_of(SequenceInput(source, shape), 0, epoch) for epoch in (0, 1)]
+    batches = batches_from(0, 2 * blocks.steps_per_epoch)
+    for epoch in (0, 1):
+        own = batches[epoch * blocks.steps_per_epoch :][: blocks.steps_per_epoch]
+        for batch, other in zip(own, device[epoch], strict=True):
+            assert jax.tree.map(lambda a: (a.shape, a.dtype), batch) == jax.tree.map(
+                lambda a: (a.shape, a.dtype), other
+            )
+            users = batch["user_ids"][:, -batch["mask"].shape[1] :] if kind == "stream" else batch["user_ids"]
+            for place in map(tuple, np.argwhere(batch["mask"])):
+                assert not set(batch["negative_item_ids"][place].tolist()) & set(sequences[users[place]])
+        if kind == "stream":
+            found = sorted(target for batch in own for target in read_targets(batch, 4))
+            assert found == expected_targets(sequences, 4)
+        else:
+            found, expected = (sorted(row for batch in some for row in single(batch)) for some in (own, device[epoch]))
+            assert found == expected
+    later = batches_from(4, 5)
+    jax.tree.map(np.testing.assert_array_equal, later, batches[4:9])
 
 
 @pytest.mark.parametrize("size", [1, 2, 6, 12, 100, 2048])
