@@ -30,6 +30,7 @@ WORKLOADS = {
     "item_softmax": "jaxrec.bench.item_softmax",
     "data_prepare": "jaxrec.bench.data_prepare",
     "sasrec_step": "jaxrec.bench.sasrec_step",
+    "reverse_chain": "jaxrec.bench.reverse_chain",
     "prefix_scoring": "jaxrec.bench.prefix_scoring",
     "generation": "jaxrec.bench.generation",
 }
