@@ -6,8 +6,10 @@ from what is finished.
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 
@@ -54,8 +56,11 @@ def main(argv: list[str]) -> int:
                 stopped = stop.number
         except OSError as error:
             raise UserError(f"{error.filename or runs}: {error.strerror or error}") from error
-    outcome = collect(study, cells, runs, failures)
-    for line in write(outcome, workdir):
+    outcome, *further = (
+        collect(dataclasses.replace(study, protocol=protocol, also=()), cells, runs, failures)
+        for protocol in (study.protocol, *study.also)
+    )
+    for line in write(outcome, workdir, further):
         console.print(f"jaxrec: {line}", soft_wrap=True, markup=False)
     if stopped is not None:
         console.print("jaxrec: stopped; the same command goes on from there", soft_wrap=True)
@@ -63,8 +68,10 @@ def main(argv: list[str]) -> int:
     return BUG if failures else OK
 
 
-def write(outcome: Outcome, workdir: pathlib.Path) -> list[str]:
+def write(outcome: Outcome, workdir: pathlib.Path, further: Sequence[Outcome] = ()) -> list[str]:
     """Write table.md, table.json and, where the study has one, figure.png; what was written, one line each.
+
+    further: the same runs under other protocols.
 
     Raises UserError where the folder cannot be written.
     """
@@ -84,9 +91,9 @@ def write(outcome: Outcome, workdir: pathlib.Path) -> list[str]:
                 picture = "figure.png"
             except ImportError as error:
                 lines.append(f"no figure: {error}; pip install 'jaxrec[plots]' brings what draws it")
-        write_json(workdir / "table.json", as_json(outcome))
+        write_json(workdir / "table.json", as_json(outcome, further))
         partial = workdir / "table.md.partial"
-        partial.write_text(as_markdown(outcome, picture), encoding="utf-8")
+        partial.write_text(as_markdown(outcome, picture, further), encoding="utf-8")
         partial.replace(workdir / "table.md")
     except OSError as error:
         raise UserError(f"{error.filename or workdir}: cannot be written: {error.strerror or error}") from error

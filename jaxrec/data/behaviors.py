@@ -19,6 +19,8 @@ _ALLOWED = "allowed: name=source or name=source+source, such as click=view favor
 def check_behaviors(config: DataConfig) -> None:
     """Raise UserError for behaviours that no source could satisfy."""
     named = parse_behaviors(config.behaviors)
+    if config.implied != "keep" and len(named) < 2:
+        raise UserError(f"data.implied: found {config.implied}, allowed: keep, where data.behaviors names one or none")
     if named and config.filter.behavior is not None:
         raise UserError(
             f"data.filter.behavior: found {config.filter.behavior} with data.behaviors, which says already what is kept"
@@ -98,6 +100,15 @@ def _first_of_joined(events: Interactions, place: int) -> tuple[Interactions, in
     return events.take(keep), len(repeated)
 
 
+def drop_implied(events: Interactions) -> tuple[Interactions, int]:
+    """Without the events of other behaviours of a user with an item that the user has by the target; and how many."""
+    assert events.behaviors is not None
+    pairs = events.user_ids.astype(np.int64) * len(events.items) + events.item_ids
+    target = events.behaviors == len(events.behavior_names) - 1
+    implied = ~target & np.isin(pairs, pairs[target])
+    return (events.take(~implied) if implied.any() else events), int(implied.sum())
+
+
 def divide(events: Interactions) -> tuple[Interactions, Interactions | None]:
     """Events of the target behaviour, and those of the others without ratings and texts (None where it is alone).
 
@@ -125,6 +136,8 @@ def behavior_sentences(provenance: dict[str, Any]) -> list[str]:
         joined = " and ".join(record["named"][name])
         if size:
             lines.append(f"{size:,} events of {joined} followed one of the same user and item; {name} is the first.")
+    if record.get("implied"):
+        lines.append(f"{record['implied']:,} events were left out: the same user has the target with the same item.")
     return lines
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 import jaxrec
 from jaxrec.data import prepared_cache
-from jaxrec.data.behaviors import assign_behaviors, behavior_statistics, check_behaviors, divide
+from jaxrec.data.behaviors import assign_behaviors, behavior_statistics, check_behaviors, divide, drop_implied
 from jaxrec.data.config import DataConfig
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.filters import apply_filters, check_filter, counts
@@ -174,6 +174,10 @@ def _prepare(
         interactions, behaviors = assign_behaviors(interactions, config.behaviors)
         setting = " ".join(config.behaviors)
         steps.append({"step": "behaviors", "setting": setting, "before": before, "after": counts(interactions)})
+        if config.implied == "drop":
+            before = counts(interactions)
+            interactions, behaviors["implied"] = drop_implied(interactions)
+            steps.append({"step": "implied", "setting": "drop", "before": before, "after": counts(interactions)})
     if config.pool and interactions.parts is not None:
         before = counts(interactions)
         interactions = pool(interactions, config, by_behavior=behaviors is not None)

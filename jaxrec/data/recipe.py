@@ -59,6 +59,8 @@ def recipe(config: DataConfig) -> dict[str, Any]:
         chosen["leave_one_out_from"] = config.leave_one_out_from
     if config.behaviors:
         chosen["behaviors"] = settings["behaviors"]
+    if config.implied != "keep":
+        chosen["implied"] = config.implied
     if config.reviews:
         return {"version": RECIPE_VERSION} | chosen | {"reviews": True}
     # Without reviews it does not matter what their column is called.

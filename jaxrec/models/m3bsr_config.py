@@ -9,7 +9,6 @@ from typing import ClassVar, Literal
 from jax.sharding import PartitionSpec
 
 from jaxrec.errors import UserError
-from jaxrec.nn.contrast import MIN_TEMPERATURE
 from jaxrec.nn.diffusion import NoiseSchedule, make_schedule
 from jaxrec.nn.item_losses import ItemLossConfig
 
@@ -66,6 +65,7 @@ class M3BSRConfig:
     needs_text: ClassVar[bool] = False
     needs_graph: ClassVar[bool] = False
     needs_histories: ClassVar[bool] = True
+    needs_features: ClassVar[bool] = True
     trains: ClassVar[bool] = True
     input: ClassVar[str] = "targets"
     mesh_axis: ClassVar[str] = "data"
@@ -127,7 +127,7 @@ class M3BSRConfig:
             "num_heads": one,
             "dropout": (lambda value: 0 <= value < 1, "from 0 to below 1"),
             "contrast.weight": from_zero,
-            "contrast.temperature": (lambda value: value >= MIN_TEMPERATURE, f"{MIN_TEMPERATURE} or more"),
+            "contrast.temperature": (lambda value: value > 0, "above 0"),
             "init_std": (lambda value: value > 0, "above 0"),
         }
         for stage in ("modality", "behavior"):

@@ -60,11 +60,12 @@ def make_cells(study: Study, overrides: Overrides) -> list[Cell]:
                 unused["--data"].discard(experiment.data.name)
                 unused["--text"].discard(experiment.data.name)
                 _check_metrics(study, experiment)
+                _check_protocols(study, experiment)
                 data, text = dataset_hash(experiment.data), _text_digest(experiment, digest)
                 features = _features_digest(experiment, digest)
             except UserError as error:
                 raise UserError(f"study {study.name}: row {row.label}, column {column.label}: {error}") from error
-            for seed in study.seeds:
+            for seed in study.seeds_of(row):
                 seeded = dataclasses.replace(experiment, seed=seed)
                 name = _folder_name(seeded, config_hash(seeded, data, text, features))
                 cells.append(Cell(row.label, column.label, seed, seeded, name))
@@ -113,6 +114,14 @@ def _check_metrics(study: Study, experiment: Experiment[Any]) -> None:
         if int(metric.partition("@")[2]) not in experiment.eval.k:
             cutoffs = ", ".join(map(str, experiment.eval.k))
             raise UserError(f"eval.k: found {cutoffs}, but the table shows {metric}; allowed: what has its cut-off")
+
+
+def _check_protocols(study: Study, experiment: Experiment[Any]) -> None:
+    """UserError for a table of a protocol that no run would rank by."""
+    for protocol in (study.protocol, *study.also):
+        if protocol not in experiment.eval.protocols:
+            there = ", ".join(experiment.eval.protocols)
+            raise UserError(f"eval.protocols: found {there}, but a table shows {protocol}; allowed: what has it")
 
 
 def _text_digest(experiment: Experiment[Any], digest: Callable[[pathlib.Path], str]) -> str | None:

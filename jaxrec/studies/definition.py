@@ -6,7 +6,7 @@ import dataclasses
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from jaxrec.config import Experiment
 from jaxrec.config.load import load_from
@@ -28,6 +28,8 @@ class Row:
     """Labels of the rows that this one is tested against; the star says that it is better than each of them."""
     published: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     """What its paper reports: for a column's label, a value for each metric of the study."""
+    num_seeds: int | None = None
+    """It runs with the first so many seeds of the study alone; by default with all."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +46,16 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A curve for each row over the columns' x, one panel a metric."""
+    """Rows over the columns' x, one panel a metric."""
 
     x_label: str
     """Label of the horizontal axis."""
     metrics: tuple[str, ...] = ()
     """Metrics that are drawn; those of the table by default."""
+    kind: Literal["curves", "heat_map"] = "curves"
+    """A curve for each row; or a square for each row and column, coloured and with its number."""
+    y_label: str = ""
+    """What the rows are, beside a heat map."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +74,8 @@ class Study:
     """Metrics of the table, in its order."""
     protocol: str = "full"
     """Which ranking protocol."""
+    also: tuple[str, ...] = ()
+    """Further protocols of the same runs, each with a table of its own below."""
     part: str = "test"
     """Which part is reported."""
     figure: Figure | None = None
@@ -77,6 +85,10 @@ class Study:
     def experiment(self, row: Row, column: Column) -> Experiment[Any]:
         """What the row runs in the column, before flags and seeds."""
         return row.experiment if isinstance(row.experiment, Experiment) else row.experiment[column.label]
+
+    def seeds_of(self, row: Row) -> tuple[int, ...]:
+        """The seeds that the row runs with."""
+        return self.seeds[: row.num_seeds]
 
     def with_seeds(self, number: int) -> Study:
         """The study with its first `number` seeds; where it has fewer, the next whole numbers follow."""
@@ -103,6 +115,8 @@ def check_study(study: Study) -> None:
         _require(len(set(values)) == len(values), field, ", ".join(map(str, values)), "each once")
     _require(all(0 <= seed < 2**32 for seed in study.seeds), "seeds", study.seeds, "0 to 4294967295")
     _require(study.part in PARTS, "part", study.part, "valid or test")
+    protocols = (study.protocol, *study.also)
+    _require(len(set(protocols)) == len(protocols), "also", ", ".join(protocols), "each protocol once")
     for row in study.rows:
         _check_row(row, rows, columns)
         for label, values in row.published.items():
@@ -119,6 +133,7 @@ def check_study(study: Study) -> None:
 
 
 def _check_row(row: Row, rows: Sequence[str], columns: Sequence[str]) -> None:
+    _require(row.num_seeds is None or row.num_seeds >= 1, f"row {row.label}: num_seeds", row.num_seeds, "1 or more")
     for other in row.against:
         _require(other in rows and other != row.label, f"row {row.label}: against", other, f"another of {rows}")
     if isinstance(row.experiment, Mapping):

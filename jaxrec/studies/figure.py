@@ -15,9 +15,15 @@ def draw(outcome: Outcome, figure: Figure, path: pathlib.Path) -> None:
     metrics = figure.metrics or outcome.study.metrics
     canvas, panels = new_figure(len(metrics))
     for axes, metric in zip(panels, metrics, strict=True):
-        _panel(axes, outcome, metric)
+        shown = f"{metric} ({PARTS[outcome.study.part]}, {outcome.study.protocol} ranking)"
+        if figure.kind == "heat_map":
+            _heat_map(axes, outcome, metric)
+            axes.set_title(shown, fontsize=10)
+            axes.set_ylabel(figure.y_label)
+        else:
+            _curves(axes, outcome, metric)
+            axes.set_ylabel(shown)
         axes.set_xlabel(figure.x_label)
-        axes.set_ylabel(f"{metric} ({PARTS[outcome.study.part]}, {outcome.study.protocol} ranking)")
     title = outcome.study.title
     if outcome.on_sample:
         title += "\nbuilt-in sample: synthetic, nothing about real data"
@@ -27,7 +33,7 @@ def draw(outcome: Outcome, figure: Figure, path: pathlib.Path) -> None:
     save_png(canvas, path)
 
 
-def _panel(axes: Any, outcome: Outcome, metric: str) -> None:
+def _curves(axes: Any, outcome: Outcome, metric: str) -> None:
     study = outcome.study
     # check_study: every column has an x where there is a figure.
     places = sorted((column.x or 0.0, column.label) for column in study.columns)
@@ -55,3 +61,24 @@ def _panel(axes: Any, outcome: Outcome, metric: str) -> None:
         axes.plot(*zip(*popularity, strict=True), color="#555555", linewidth=0.9, linestyle=":", label="popularity")
     axes.set_xticks([place for place, _ in places])
     quiet(axes)
+
+
+def _heat_map(axes: Any, outcome: Outcome, metric: str) -> None:
+    """Rows from below, columns by their x; a cell that is missing stays empty."""
+    import numpy as np
+
+    study = outcome.study
+    columns = sorted(study.columns, key=lambda column: column.x or 0.0)
+    values = np.full((len(study.rows), len(columns)), np.nan)
+    for i, row in enumerate(study.rows):
+        for j, column in enumerate(columns):
+            if (row.label, column.label) in outcome.systems:
+                values[i, j] = outcome.systems[row.label, column.label].metrics[metric].mean
+    axes.imshow(np.ma.masked_invalid(values), origin="lower", aspect="auto", cmap="cividis")
+    middle = (np.nanmin(values) + np.nanmax(values)) / 2
+    for (i, j), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            colour = "black" if value > middle else "white"
+            axes.text(j, i, f"{value:.4f}", ha="center", va="center", fontsize=8, color=colour)
+    axes.set_xticks(range(len(columns)), [column.label for column in columns])
+    axes.set_yticks(range(len(study.rows)), [row.label for row in study.rows])

@@ -14,8 +14,8 @@ _SAMPLE = (
 )
 
 
-def as_markdown(outcome: Outcome, figure: str | None) -> str:
-    """The whole page; figure: name of the picture beside it."""
+def as_markdown(outcome: Outcome, figure: str | None, further: Sequence[Outcome] = ()) -> str:
+    """The whole page; figure: name of the picture beside it; further: the same runs under other protocols."""
     study = outcome.study
     blocks = [f"# {study.title}"]
     on_sample = [label for label, run in outcome.first.items() if run.result["dataset"]["source"] == "sample"]
@@ -30,8 +30,14 @@ def as_markdown(outcome: Outcome, figure: str | None) -> str:
         blocks.append(f"![{study.title}]({figure})")
     if outcome.comparisons:
         blocks += ["## Comparisons", _table(_comparison_rows(outcome))]
-    blocks += ["## Data and protocol", _bullets(_column_lines(outcome))]
-    notes = [*outcome.notes, *(f"failed: {label}: {reason}" for label, reason in outcome.failures.items())]
+    for other in further:
+        blocks += [f"## {other.study.protocol.capitalize()} ranking", _table(_main_rows(other)), _meaning(other)]
+        if other.comparisons:
+            blocks += [f"### Comparisons, {other.study.protocol} ranking", _table(_comparison_rows(other))]
+    lines = [line for one in (outcome, *further) for line in _column_lines(one)]
+    blocks += ["## Data and protocol", _bullets(list(dict.fromkeys(lines)))]
+    notes = [*dict.fromkeys(note for one in (outcome, *further) for note in one.notes)]
+    notes += [f"failed: {label}: {reason}" for label, reason in outcome.failures.items()]
     notes += [f"missing: {label}" for label in outcome.missing if label not in outcome.failures]
     if notes:
         blocks += ["## Notes", _bullets(notes)]
@@ -47,7 +53,7 @@ def _main_rows(outcome: Outcome) -> list[list[str]]:
     rows = [["", "seeds", *(metric if single else f"{column} {metric}" for column, metric in places)]]
     for row in study.rows:
         done = [len(outcome.systems[row.label, c].runs) if (row.label, c) in outcome.systems else 0 for c in columns]
-        wanted = len(study.seeds)
+        wanted = len(study.seeds_of(row))
         seeds = f"{wanted}" if min(done) == wanted else f"{min(done)} to {max(done)} of {wanted}"
         if min(done) == max(done) < wanted:
             seeds = f"{max(done)} of {wanted}"
@@ -143,7 +149,8 @@ def _column_lines(outcome: Outcome) -> list[str]:
         lines.append(
             f"{column.label}: {source}, {data['num_users']:,} users, {data['num_items']:,} items, "
             f"{sizes['train']:,} / {sizes['valid']:,} / {sizes['test']:,} interactions (train / valid / test), sha256 "
-            f"{data['sha256'][:12]}; {protocol['num_users']:,} users ranked, k {', '.join(map(str, protocol['k']))}, "
+            f"{data['sha256'][:12]}; {protocol['num_users']:,} users ranked ({outcome.study.protocol}), "
+            f"k {', '.join(map(str, protocol['k']))}, "
             f"masked: {', '.join(protocol['masked']) or 'nothing'}"
             + (f"; {' '.join(column.flags)}" if column.flags else "")
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from jaxrec.comparison.runs import Run
@@ -14,8 +15,11 @@ from jaxrec.studies.outcome import Outcome
 SCHEMA = 1
 
 
-def as_json(outcome: Outcome) -> dict[str, Any]:
-    """Schema 1: study, columns with data, protocol and references, cells with every seed, comparisons, notes."""
+def as_json(outcome: Outcome, further: Sequence[Outcome] = ()) -> dict[str, Any]:
+    """Schema 1: study, columns with data, protocol and references, cells with every seed, comparisons, notes.
+
+    further: the same runs under other protocols, each a record of its own.
+    """
     study = outcome.study
     figure = study.figure
     return {
@@ -70,7 +74,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "missing": list(outcome.missing),
         "failed": dict(outcome.failures),
         "notes": list(outcome.notes),
-    }
+    } | ({"also": {other.study.protocol: as_json(other) for other in further}} if further else {})
 
 
 def _column(outcome: Outcome, column: Column) -> dict[str, Any]:

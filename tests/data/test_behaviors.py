@@ -5,7 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jaxrec.data.behaviors import assign_behaviors, behavior_statistics, divide, parse_behaviors
+from jaxrec.data.behaviors import (
+    assign_behaviors,
+    behavior_sentences,
+    behavior_statistics,
+    divide,
+    drop_implied,
+    parse_behaviors,
+)
 from jaxrec.data.config import DataConfig, FilterConfig
 from jaxrec.data.filters import apply_filters
 from jaxrec.data.histories import histories
@@ -297,6 +304,31 @@ def test_noise_is_of_the_target_and_of_no_other_behaviour(tmp_path):
     assert set(dataset.train.behaviors.tolist()) == {1}
     assert len(dataset.auxiliary) == 24
     assert len(training_targets(dataset, 50)) > 0
+
+
+def test_what_a_favor_implies_is_left_out_on_request():
+    shop = events([
+        (0, 0, "view", 1), (0, 0, "buy", 2), (0, 1, "view", 3), (1, 0, "view", 4), (1, 1, "view", 6), (1, 1, "buy", 5),
+    ])  # fmt: skip
+    named, _ = assign_behaviors(shop, ("click=view", "favor=buy"))
+    kept, number = drop_implied(named)
+    assert rows_of(kept) == [(0, 0, "favor", 2), (0, 1, "click", 3), (1, 0, "click", 4), (1, 1, "favor", 5)]
+    assert number == 2
+    assert drop_implied(kept) == (kept, 0)
+
+
+def test_implied_events_of_a_source_are_counted_and_belong_to_the_hash(tmp_path):
+    clicks = [(f"u{user}", f"i{user}x", "view", 7) for user in range(4)]
+    path = str(write_events(tmp_path / "shop.csv", many() + clicks))
+    config = DataConfig(path=path, behaviors=SHOP, split="leave_one_out")
+    dropped = dataclasses.replace(config, implied="drop")
+    dataset = load_dataset(dropped)
+    assert len(dataset.auxiliary) == 4
+    assert dataset.provenance["behaviors"]["implied"] == 20
+    assert any(line.startswith("20 events were left out") for line in behavior_sentences(dataset.provenance))
+    assert dataset_sha256(dropped) != dataset_sha256(config)
+    with pytest.raises(UserError, match=r"data\.implied: found drop, allowed: keep"):
+        load_dataset(dataclasses.replace(dropped, behaviors=("favor=cart+buy",)))
 
 
 @pytest.mark.real_data

@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxrec.config import Experiment, to_json
 from jaxrec.data.text_config import TextConfig
+from jaxrec.eval.artifacts import per_user_name
 from jaxrec.eval.config import EvalConfig
 from jaxrec.models.bprmf import BPRMFConfig
 from jaxrec.models.lightgcn import LightGCNConfig
@@ -55,7 +56,7 @@ def finish(cell, runs, values, *, sha="a" * 64, source="path", masked=("train", 
         "seed": cell.seed,
         "config_hash": "0" * 12,
         "dataset": dataset | {"num_interactions": sizes},
-        "protocols": {"full": protocol},
+        "protocols": dict.fromkeys(cell.experiment.eval.protocols, protocol),
         "versions": {"jax": "0"},
     }
     (folder / "config.json").write_text(json.dumps({"schema": 1, "experiment": to_json(cell.experiment)}))
@@ -63,4 +64,5 @@ def finish(cell, runs, values, *, sha="a" * 64, source="path", masked=("train", 
     order = np.random.default_rng(cell.seed).permutation(len(values))
     arrays = {"user_ids": np.asarray([f"user {i}" for i in order])}
     arrays |= {name: column[order] for name, column in per_user.items()}
-    np.savez(folder / "per_user.npz", **{f"test/{name}": array for name, array in arrays.items()})
+    parts = [per_user_name(protocol, "test") for protocol in cell.experiment.eval.protocols]
+    np.savez(folder / "per_user.npz", **{f"{part}/{name}": array for part in parts for name, array in arrays.items()})

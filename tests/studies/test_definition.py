@@ -25,7 +25,7 @@ def test_shipped_studies_can_be_run(path):
     made = load_study(path)
     assert made.name == path.stem
     cells = make_cells(made, Overrides())
-    assert len(cells) == len(made.rows) * len(made.columns) * len(made.seeds)
+    assert len(cells) == sum(len(made.seeds_of(row)) for row in made.rows) * len(made.columns)
     documentation = path.read_text().split('"""')[1]
     assert f"python -m jaxrec.study configs/studies/{path.name}" in documentation
     for entry in ("Paper:", "Command:", "Hardware:", "Wall time:", "Result:"):
@@ -52,6 +52,8 @@ def test_every_row_of_a_shipped_study_has_the_same_training_and_data():
         ({"seeds": (-1,)}, ["seeds"]),
         ({"metrics": ("ndcg",)}, ["metrics", "ndcg@10"]),
         ({"part": "train"}, ["part", "valid or test"]),
+        ({"also": ("full",)}, ["also", "each protocol once"]),
+        ({"rows": (Row("a", LIGHTGCN, num_seeds=0),)}, ["row a", "num_seeds", "1 or more"]),
         ({"rows": (Row("a", LIGHTGCN), Row("a", BPRMF))}, ["rows", "a, a"]),
         ({"rows": (Row("a", LIGHTGCN, ("b",)),)}, ["row a", "against", "b"]),
         ({"rows": (Row("a", LIGHTGCN, ("a",)),)}, ["row a", "against"]),
@@ -80,3 +82,6 @@ def test_a_file_without_a_study_is_told_with_its_name(tmp_path):
 def test_seeds_are_cut_or_go_on():
     assert study(seeds=(3, 5)).with_seeds(1).seeds == (3,)
     assert study(seeds=(3, 5)).with_seeds(4).seeds == (3, 5, 6, 7)
+    row = Row("a", LIGHTGCN, num_seeds=2)
+    assert study(seeds=(3, 5, 6)).seeds_of(row) == (3, 5)
+    assert study(seeds=(3, 5, 6)).with_seeds(1).seeds_of(row) == (3,)

@@ -8,6 +8,9 @@ import pytest
 from scipy import stats
 
 from jaxrec import study as command
+from jaxrec.data.config import DataConfig
+from jaxrec.errors import UserError
+from jaxrec.eval.config import EvalConfig
 from jaxrec.models.lmmrec import LMMRecConfig
 from jaxrec.studies import Column, Figure, Row
 from jaxrec.studies.cells import Overrides, make_cells
@@ -220,7 +223,7 @@ def test_the_figure_is_drawn_from_what_is_there(tmp_path):
             return lambda *values, **style: self.drawn.append((name, values, style))
 
     axes = Axes()
-    figure._panel(axes, outcome, "ndcg@10")
+    figure._curves(axes, outcome, "ndcg@10")
     curves = {style["label"]: values for name, values, style in axes.drawn if name == "plot"}
     assert set(curves) == {"LightGCN", "popularity"}
     x, y = curves["LightGCN"]
@@ -229,6 +232,57 @@ def test_the_figure_is_drawn_from_what_is_there(tmp_path):
     ((_, (_, low, high), _),) = (drawn for drawn in axes.drawn if drawn[0] == "fill_between")
     deviation = outcome.systems["LightGCN", "0 %"].metrics["ndcg@10"].deviation
     assert high[0] - low[0] == pytest.approx(2 * deviation)
+
+
+def test_both_protocols_of_one_run_are_tables_of_one_page_and_a_row_may_have_fewer_seeds(tmp_path):
+    both = [dataclasses.replace(e, eval=EvalConfig(protocols=("sampled99", "full"))) for e in (BPRMF, LIGHTGCN)]
+    split = [dataclasses.replace(e, data=DataConfig(split="leave_one_out")) for e in both]
+    rows = (Row("BPR-MF", split[0], num_seeds=1), Row("LightGCN", split[1], ("BPR-MF",)))
+    whole, cells = made(
+        tmp_path / "runs", rows=rows, columns=COLUMNS[:1], figure=None, protocol="sampled99", also=("full",)
+    )
+    assert [(cell.row, cell.seed) for cell in cells] == [("BPR-MF", 0), ("LightGCN", 0), ("LightGCN", 1)]
+    outcomes = [
+        collect(dataclasses.replace(whole, protocol=name, also=()), cells, tmp_path / "runs", {})
+        for name in ("sampled99", "full")
+    ]
+    command.write(outcomes[0], tmp_path, outcomes[1:])
+    page, record = (tmp_path / "table.md").read_text(), json.loads((tmp_path / "table.json").read_text())
+    assert "Sampled99 ranking, test part." in page
+    assert "## Full ranking" in page
+    assert page.count("LightGCN against BPR-MF") == 4
+    assert page.count("| BPR-MF | 1 |") == page.count("| LightGCN | 2 |") == 2
+    assert (record["protocol"], record["also"]["full"]["protocol"]) == ("sampled99", "full")
+    # Over the seed that both have.
+    expected = stats.ttest_rel(*(planted(cells[place]) for place in (1, 0))).pvalue
+    (found,) = (c for c in record["also"]["full"]["comparisons"] if c["metric"] == "ndcg@10")
+    assert found["t_test"] == pytest.approx(expected)
+
+
+def test_a_protocol_that_no_run_ranks_by_is_refused():
+    with pytest.raises(UserError, match=r"eval\.protocols: found full, but a table shows sampled99"):
+        make_cells(study(also=("sampled99",)), Overrides())
+
+
+def test_a_heat_map_has_a_number_in_each_square(tmp_path):
+    pytest.importorskip("matplotlib", reason="the plots extra is not installed")
+    from jaxrec.figures import new_figure
+    from jaxrec.studies import figure
+
+    whole, cells = made(
+        tmp_path / "runs", skip=lambda c: c.row == "BPR-MF" and c.column == "0 %", figure=Figure("x", kind="heat_map")
+    )
+    outcome = collect(whole, cells, tmp_path / "runs", {})
+    _, (axes,) = new_figure(1)
+    figure._heat_map(axes, outcome, "ndcg@10")
+    found = {text.get_position(): text.get_text() for text in axes.texts}
+    wanted = {
+        (["0 %", "30 %"].index(column), ["BPR-MF", "LightGCN"].index(row)): f"{system.metrics['ndcg@10'].mean:.4f}"
+        for (row, column), system in outcome.systems.items()
+    }
+    assert len(wanted) == 3
+    assert found == wanted
+    assert "figure.png" in command.write(outcome, tmp_path)[0]
 
 
 def test_without_matplotlib_the_table_is_written_all_the_same(tmp_path, monkeypatch):
