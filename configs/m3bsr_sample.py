@@ -32,7 +32,7 @@ def get_config() -> Experiment[M3BSRConfig]:
         ),
         text=TextConfig(source="none"),
         train=TrainConfig(
-            epochs=15,
+            epochs=12,
             batch_size=256,
             optimizer=OptimizerConfig(name="adam", learning_rate=2e-3),
             eval_every=1,

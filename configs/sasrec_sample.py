@@ -28,7 +28,7 @@ def get_config() -> Experiment[SASRecConfig]:
         ),
         text=TextConfig(source="none"),
         train=TrainConfig(
-            epochs=15,
+            epochs=12,
             batch_size=256,
             optimizer=OptimizerConfig(name="adam", learning_rate=2e-3),
             eval_every=1,
