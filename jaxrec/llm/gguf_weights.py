@@ -31,6 +31,8 @@ _FROM_PYTORCH = {LAYER_NAMES[path]: name for path, name in _LAYER_TENSORS.items(
     TOP_NAMES[path]: name for path, name in _TOP_TENSORS.items()
 }
 _ROPE_DIVISORS = "rope_freqs.weight"
+_ROPE_FACTORS = ("llama.rope.scaling.factor", "llama.rope.scale_linear")
+"""Today's name and that of files of 2023."""
 
 
 class GGUFFile:
@@ -59,6 +61,11 @@ class GGUFFile:
             return field.contents()
         except (ValueError, IndexError, UnicodeDecodeError) as error:
             raise UserError(f"{self.path}: field {key} cannot be read ({_first_line(error)})") from error
+
+    @property
+    def tensor_names(self) -> tuple[str, ...]:
+        """Of all that the file holds, in its order."""
+        return tuple(self._tensors)
 
     def has_tensor(self, name: str) -> bool:
         """Whether the file holds a tensor of this name."""
@@ -96,6 +103,9 @@ def gguf_config(file: GGUFFile, dtype: Dtype) -> DecoderConfig:
         raise UserError(f"{file.path}: general.architecture {architecture!r}; supported: llama")
     if file.get("llama.expert_count", 0):
         raise UserError(f"{file.path}: llama.expert_count {file.get('llama.expert_count')}; experts are not supported")
+    for name in file.tensor_names:
+        if name.endswith(".bias"):
+            raise UserError(f"{file.path}: tensor {name}; biases are not supported")
     whole = functools.partial(_number, file, int)
     heads, hidden = whole("attention.head_count"), whole("embedding_length")
     head_dim = whole("attention.key_length", hidden // max(heads, 1))
@@ -143,7 +153,9 @@ def gguf_params(file: GGUFFile, config: DecoderConfig, weights: Weights = "plain
 
 
 def _rope_scaling(file: GGUFFile) -> RopeScaling:
-    kind = file.get("llama.rope.scaling.type", "none")
+    given = next((name for name in _ROPE_FACTORS if file.get(name) is not None), None)
+    # A factor without a type is a linear one: files from before there were types have no other.
+    kind = file.get("llama.rope.scaling.type", "none" if given is None else "linear")
     if kind not in ("none", "linear"):
         raise UserError(f"{file.path}: llama.rope.scaling.type {kind!r}; supported: none, linear")
     if file.has_tensor(_ROPE_DIVISORS):
@@ -152,7 +164,8 @@ def _rope_scaling(file: GGUFFile) -> RopeScaling:
         return RopeScaling(kind="divisors", divisors=tuple(file.tensor(_ROPE_DIVISORS).ravel().tolist()))
     if kind == "none":
         return RopeScaling()
-    return RopeScaling(kind="linear", factor=_number(file, float, "rope.scaling.factor"))
+    name = (given or _ROPE_FACTORS[0]).removeprefix("llama.")
+    return RopeScaling(kind="linear", factor=_number(file, float, name))
 
 
 def _number(file: GGUFFile, kind: type, name: str, default: Any = None) -> Any:

@@ -134,9 +134,12 @@ def test_folders_that_are_refused(tmp_path):
             {"rope_type": "linear", "factor": 4.0},
             {"fields": [("llama.rope.scaling.type", "linear"), ("llama.rope.scaling.factor", 4.0)]},
         ),
+        ({"rope_type": "linear", "factor": 4.0}, {"fields": [("llama.rope.scaling.factor", 4.0)]}),
+        ({"rope_type": "linear", "factor": 4.0}, {"fields": [("llama.rope.scale_linear", 4.0)]}),
+        (None, {"fields": [("llama.rope.scaling.type", "none"), ("llama.rope.scaling.factor", 4.0)]}),
         (LLAMA3, {"extra": [("rope_freqs.weight", DIVISORS.astype(np.float32))]}),
     ],
-    ids=["plain", "linear", "divisors"],
+    ids=["plain", "linear", "no type", "of 2023", "none", "divisors"],
 )
 def test_gguf_gives_the_logits_by_hand(tmp_path, scaling, settings):
     config, params = read_gguf(write_gguf(tmp_path / "tiny.gguf", **settings))
@@ -177,6 +180,8 @@ def test_gguf_types_are_near_what_was_written(tmp_path, kind, levels):
         ({"fields": [("llama.embedding_length", 64)]}, "tensor model.embed_tokens.weight has shape [40, 32]"),
         ({"without": ["blk.1.ffn_up.weight"]}, "no tensor blk.1.ffn_up.weight"),
         ({"without": ["token_embd.weight"]}, "no tensor token_embd.weight"),
+        ({"fields": [("llama.rope.scaling.type", "linear")]}, "llama.rope.scaling.factor None; a number"),
+        ({"extra": [("blk.1.attn_q.bias", np.ones(32, np.float32))]}, "blk.1.attn_q.bias; biases are not supported"),
         (
             {"without": ["output_norm.weight"], "extra": [("output_norm.weight", np.ones(32, np.int8))]},
             "tensor output_norm.weight is of the type I8, which gguf does not decode",
