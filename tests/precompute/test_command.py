@@ -2,13 +2,18 @@
 
 import contextlib
 import io
+import json
 import pathlib
+import shlex
+import socket
 
 import pytest
 from rich.console import Console
 
+from jaxrec import launch
+from jaxrec.command_line import run_command
 from jaxrec.errors import UserError
-from jaxrec.precompute.__main__ import main
+from jaxrec.precompute.__main__ import load_precompute, main
 from jaxrec.precompute.display import print_plan
 from jaxrec.precompute.registry import STEPS, load_step, steps_in_order
 from jaxrec.precompute.requests import Plan
@@ -44,6 +49,36 @@ def test_the_command_makes_what_exists_and_says_where(run, tmp_path):
     assert "item motivations: 40 of 40 done, 0 failed, 0 missing" in log
     status, out, log = run(*limits)
     assert out.count("made before by") == 2
+
+
+def test_every_step_of_the_sample_runs_without_a_network_and_a_model_trains_on_it(run, tmp_path, monkeypatch):
+    """The shipped config as it is, but for fewer questions, and the command that it prints."""
+
+    def refuse(*_):
+        raise AssertionError("somebody opened a connection")
+
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    steps = load_precompute(ROOT / "configs/precompute_sample.py").steps
+    assert set(steps) == set(STEPS)
+    limits = ["--motivations.item-limit", "200", "--motivations.user-limit", "30", "--simulated-user.user-limit", "20"]
+    status, out, _ = run("--steps", *steps, *limits)
+    assert status == 0
+    folders = list((tmp_path / "sample").iterdir())
+    assert sorted(path.name.rpartition("-")[0] for path in folders) == sorted(steps)
+    assert all(str(folder) in out for folder in folders)
+    assert all(json.loads((folder / "manifest.json").read_text())["complete"] for folder in folders)
+    (told,) = (line.partition("to train on it: ")[2] for line in out.splitlines() if "to train on it: " in line)
+    words = shlex.split(told)
+    assert words[:3] == ["python", "-m", "jaxrec.launch"]
+    quick = ["--train.epochs", "1", "--devices.count", "1", "--workdir", str(tmp_path / "run")]
+    monkeypatch.setenv("JAXREC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("jaxrec.train.compilation_cache.enable_compilation_cache", lambda: None)
+    assert run_command(launch.main, [*words[3:], *quick]) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert words[-1] in json.dumps(config)
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["protocols"]["full"]["test"]["recall@20"] > 0
 
 
 def test_the_plan_asks_nothing_and_needs_no_key(run, tmp_path, monkeypatch):
