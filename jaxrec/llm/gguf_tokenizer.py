@@ -99,8 +99,10 @@ def _bpe(file: GGUFFile, tokenizers: Any, texts: list[str], merges: list[Any], *
     vocab = {text: token for token, text in enumerate(texts)}
     try:
         return tokenizers.models.BPE(vocab=vocab, merges=merges, **settings)
-    # The library raises plain Exception for a merge of tokens that are not there.
     except Exception as error:
+        # The library raises Exception itself for a merge of tokens that are not there, the others for one of no pair.
+        if type(error) not in (Exception, TypeError, ValueError):
+            raise
         raise UserError(f"{file.path}: its vocabulary makes no tokenizer ({str(error).splitlines()[0]})") from error
 
 

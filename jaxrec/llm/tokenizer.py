@@ -54,8 +54,10 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         raise UserError(f"{path}: not found; a tokenizer in this form is needed")
     try:
         inner = tokenizers.Tokenizer.from_file(str(path))
-    # The library raises plain Exception for every kind of damage.
     except Exception as error:
+        # The library raises Exception itself for every kind of damage; what is of a class of its own is none.
+        if type(error) is not Exception:
+            raise
         raise UserError(f"{path}: not a whole tokenizer ({str(error).splitlines()[0]})") from error
     inner.no_padding()
     inner.no_truncation()

@@ -131,6 +131,8 @@ def test_a_vocabulary_with_scores_joins_what_scores_highest(tmp_path):
         ({"pre": "deepseek-llm"}, "tokenizer.ggml.pre 'deepseek-llm'; supported"),
         ({"merges": None}, "no whole tokenizer.ggml.merges"),
         ({"merges": ["nothing known"]}, "its vocabulary makes no tokenizer"),
+        ({"merges": ["ab"]}, "its vocabulary makes no tokenizer"),
+        ({"merges": ["a b c"]}, "its vocabulary makes no tokenizer"),
         ({"eos_token_id": 9}, "eos_token_id 9; an id below 4"),
         ({"texts": ["a", "b", "b", "c"]}, "names a token twice"),
         ({"model": "llama"}, "no whole tokenizer.ggml.scores"),
