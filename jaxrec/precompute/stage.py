@@ -55,7 +55,8 @@ class Stage:
         """By step what it would ask; None where its output is there, whole."""
         plans: dict[str, Plan | None] = {}
         for step in self._steps:
-            job = self._job(step)
+            # What is not whole will be made anew: counting what is there would promise too little.
+            job = self._job(step, whole=True)
             plans[step.name] = None if self._finished(self.folder(step, job)) is not None else step.plan(job)
         return plans
 
@@ -93,12 +94,14 @@ class Stage:
             )
         return self._keys[step.name]
 
-    def _job(self, step: Step) -> StageJob:
+    def _job(self, step: Step, whole: bool = False) -> StageJob:
+        """whole: with the outputs that are complete alone."""
+        found = self._finished if whole else _read_manifest
         inputs: dict[str, Path | None] = {}
         for other in self._steps:
             if other.name in step.needs:
                 folder = self._root() / f"{other.name}-{self._keys[other.name][:12]}"
-                inputs[other.name] = folder if _read_manifest(folder) is not None else None
+                inputs[other.name] = folder if found(folder) is not None else None
         return StageJob(step.name, self._config, self._dataset, self._answering, self._display, inputs)
 
     def _finished(self, folder: Path) -> dict[str, Any] | None:

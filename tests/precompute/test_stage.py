@@ -155,6 +155,14 @@ def test_what_failed_is_asked_again_and_nothing_else_is(config):
     assert third.asked == []
 
 
+def test_a_plan_counts_all_texts_where_what_is_there_is_not_whole(config):
+    hosted = config(backend="openai")
+    make(hosted, chat=Hosted(failing=[("item_motivations", "4"), ("user_motivations", "1")]))
+    with Given(hosted, Hosted()) as answering:
+        plan = stage_of(hosted, shop(), answering).plan()["embeddings"]
+    assert getattr(plan, "requests", None) == 12 + USERS
+
+
 def load_features(output):
     return load_text(TextConfig(path=str(output.folder)), same_hash(shop(), output))
 
