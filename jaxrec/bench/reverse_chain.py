@@ -42,19 +42,19 @@ def run(settings: Settings) -> dict:
     results = {OURS: np.asarray(chain(inputs)), LOOP: np.asarray(loop(inputs))}
     variants: dict[str, Any] = {OURS: functools.partial(_repeat, chain, inputs)}
     variants[LOOP] = functools.partial(_repeat, loop, inputs)
-    per = dict.fromkeys((OURS, LOOP, TORCH), CALLS)
     with contextlib.ExitStack() as stack:
         if settings.torch_python is not None:
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
             schedule = make_schedule("linear", NUM_STEPS)
-            np.savez(folder / "workload.npz", keep=schedule.keep, removal=schedule.removal, **arrays)
+            saved: dict[str, Any] = arrays | {"keep": schedule.keep, "removal": schedule.removal}
+            np.savez(folder / "workload.npz", **saved)
             peer = stack.enter_context(
                 Peer(settings.torch_python, "torch_reverse_chain.py", str(folder / "workload.npz"))
             )
             peer.ask(do="result", path=str(folder / "result.npy"))
             results[TORCH] = np.load(folder / "result.npy")
             variants[TORCH] = lambda: peer.ask(do="chains", count=CALLS)["seconds"]
-        times = interleave(variants, settings, per={name: per[name] for name in variants})
+        times = interleave(variants, settings, per=dict.fromkeys(variants, CALLS))
     largest = float(np.abs(results[OURS]).max())
     errors = {name: float(np.abs(result - results[OURS]).max() / largest) for name, result in results.items()}
     checks = {"results_equal": max(errors.values()) <= TOLERANCE}

@@ -60,7 +60,7 @@ class M3BSR:
             for columns in (ctx.item_fields, ctx.item_features, ctx.item_feature_masks)
         ]
         tokens, items = self._items.init_with_output(items_rng, no_items, *columns)
-        streams = dict(zip(("params", "noise", "dropout"), jax.random.split(network_rng, 3), strict=True))
+        streams: Any = dict(zip(("params", "noise", "dropout"), jax.random.split(network_rng, 3), strict=True))
         mask = jnp.zeros(no_items.shape, bool)
         network = self._network.init(streams, tokens, jnp.zeros(1, jnp.int32), mask, True)
         rows = ("embedding", self.num_items) if config.output == "free" else ("kernel", config.id_dim)
