@@ -14,6 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from jaxrec.data.dataset import Dataset
 from jaxrec.data.prepared_cache import file_digest
 from jaxrec.errors import UserError
 from jaxrec.precompute.motivation_requests import ITEM, PROMPTS, USER, item_requests, user_requests
@@ -39,13 +42,25 @@ def run(job: Job, folder: Path) -> Made:
         )
     answers = {"item": _ask(job, items, "item")}
     motivations = {int(key): answer.value for key, answer in answers["item"].items() if isinstance(answer, Answer)}
-    answers["user"] = _ask(job, user_requests(dataset, config, motivations), "user")
+    users = user_requests(dataset, config, motivations)
+    waiting = _waiting_users(dataset, answers["item"])
+    asked = _ask(job, [request for request in users if int(request.key) not in waiting], "user")
+    later = "waits for an item without an answer: with it the question would be another, and paid for again"
+    answers["user"] = {
+        request.key: asked.get(request.key) or Failure(request.key, later, "failed") for request in users
+    }
     ids = {"item": dataset.items.raw.tolist(), "user": dataset.users.raw.tolist()}
     for kind, name in FILES.items():
         _write(folder / name, ids[kind], answers[kind])
     rows = {kind: _counts(len(ids[kind]), answers[kind]) for kind in FILES}
     complete = not any(counts["failed"] or counts["stopped"] for counts in rows.values())
     return Made(job.model, rows, complete, extra={"backend": job.backend_name, "files": FILES})
+
+
+def _waiting_users(dataset: Dataset, items: Mapping[str, Answer | Failure]) -> set[int]:
+    """Users with a training item that a later run will ask about again."""
+    open_items = [int(key) for key, answer in items.items() if isinstance(answer, Failure) and answer.kind != "missing"]
+    return set(dataset.train.user_ids[np.isin(dataset.train.item_ids, open_items)].tolist())
 
 
 def plan(job: Job) -> Plan:
