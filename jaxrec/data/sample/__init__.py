@@ -55,12 +55,15 @@ class Truth:
     taste holds user_motivations [U, M], item_motivations [I, M], the themes, circles and popularity.
     accidental_clicks: [n] bool over the rows of `Sample.events`. favor_reasons: [n] int8 over the rows of
     `Sample.interactions`, the motivation behind each favor. review_emotions: [n] int8 over the reviews.
+    image_vectors, text_vectors: [I, 64] float32, the items' vectors without their noise.
     """
 
     taste: Taste
     accidental_clicks: np.ndarray
     favor_reasons: np.ndarray
     review_emotions: np.ndarray
+    image_vectors: np.ndarray
+    text_vectors: np.ndarray
 
     @property
     def user_motivations(self) -> np.ndarray:
@@ -134,7 +137,14 @@ def make_sample(seed: int = 0) -> Sample:
         image_vectors=draw_vectors(stream(4), taste, IMAGE_NOISE),
         text_vectors=draw_vectors(stream(5), taste, TEXT_NOISE),
         demographics=draw_demographics(stream(6), taste),
-        truth=Truth(taste, drawn.accidental, reasons, reviews.emotion),
+        truth=Truth(
+            taste,
+            drawn.accidental,
+            reasons,
+            reviews.emotion,
+            image_vectors=draw_vectors(stream(4), taste, 0.0),
+            text_vectors=draw_vectors(stream(5), taste, 0.0),
+        ),
     )
 
 
