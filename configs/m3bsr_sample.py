@@ -11,19 +11,28 @@ Wall time:
 Result: docs/results/m3bsr.md
 Deviations: model.dim is 64, model.max_length 10, model.num_layers 1, train.batch_size 256 and train.patience 3, so that
 a run takes minutes on two cores; train.optimizer.learning_rate is 0.002, for the few steps.
+model.modality.weight and model.behavior.weight are 1: the paper's 0.02 is of a sum over 64 numbers and all steps, ours of
+a mean. With 0.02 the networks still predict no noise when early stopping ends a run (error 1.02 after two epochs, 0.62 with
+1), and validation ndcg@10 has its best at 0.2331, with 1 at 0.2372 (seed 0; nothing else was tried).
 """
 
 from jaxrec.config import Experiment
 from jaxrec.data.config import DataConfig
 from jaxrec.data.text_config import TextConfig
 from jaxrec.eval.config import EvalConfig
-from jaxrec.models.m3bsr import M3BSRConfig
+from jaxrec.models.m3bsr import DenoisingConfig, M3BSRConfig
 from jaxrec.train.config import OptimizerConfig, TrainConfig
 
 
 def get_config() -> Experiment[M3BSRConfig]:
     return Experiment(
-        model=M3BSRConfig(dim=64, max_length=10, num_layers=1),
+        model=M3BSRConfig(
+            dim=64,
+            max_length=10,
+            num_layers=1,
+            modality=DenoisingConfig(weight=1.0),
+            behavior=DenoisingConfig(weight=1.0),
+        ),
         data=DataConfig(
             name="sample",
             behaviors=("click=click", "favor=favor"),
