@@ -11,9 +11,9 @@ Wall time:
 Result: docs/results/m3bsr.md
 Deviations: model.dim is 64, model.max_length 10, model.num_layers 1, train.batch_size 256 and train.patience 3, so that
 a run takes minutes on two cores; train.optimizer.learning_rate is 0.002, for the few steps.
-model.modality.weight and model.behavior.weight are 1: the paper's 0.02 is of a sum over 64 numbers and all steps, ours of
-a mean. With 0.02 the networks still predict no noise when early stopping ends a run (error 1.02 after two epochs, 0.62 with
-1), and validation ndcg@10 has its best at 0.2331, with 1 at 0.2372 (seed 0; nothing else was tried).
+model.modality.weight and model.behavior.weight are 1: the paper's 0.02 is of a sum over all steps and numbers of a
+vector, ours of a mean. With 0.02 the networks still predict no noise when early stopping ends a run (error 1.02 after 2
+epochs, 0.62 with 1); the best validation ndcg@10 is 0.2331, with 1 it is 0.2372 (seed 0; nothing else was tried).
 """
 
 from jaxrec.config import Experiment
