@@ -63,7 +63,8 @@ class ConditionalDenoiser(nn.Module):
         condition = condition + right_aligned(of_condition, condition.shape[1])[None]
         x += attention(nn.LayerNorm(epsilon=_EPSILON, name="attention_norm")(x), condition, mask=mask)
         hidden = nn.Dense(4 * width, name="network_in")(nn.LayerNorm(epsilon=_EPSILON, name="network_norm")(x))
-        return nn.Dense(width, name="network_out")(nn.gelu(hidden, approximate=True))
+        # At first no noise is found: a network that begins with a guess unlearns it first.
+        return nn.Dense(width, kernel_init=nn.initializers.zeros, name="network_out")(nn.gelu(hidden, approximate=True))
 
 
 class FeatureMLP(nn.Module):
