@@ -79,13 +79,16 @@ class Pieces:
     """What each token spells, as far as masks ask.
 
     lengths: bytes, [V] int32. quoteless, inner, worded: without a quotation mark, with none of the signs that bound
-    values, with a letter or a digit, [V] bool each. spelled: ids of single bytes.
+    values, with a letter or a digit, [V] bool each. codes, escapes: with a character by its code, with an open escape at
+    the end, [2, V] bool each: as it stands, and after an open escape. spelled: ids of single bytes.
     """
 
     lengths: np.ndarray
     quoteless: np.ndarray
     inner: np.ndarray
     worded: np.ndarray
+    codes: np.ndarray
+    escapes: np.ndarray
     spelled: dict[bytes, list[int]]
 
 
@@ -99,8 +102,18 @@ def _read_pieces(spellings: list[bytes]) -> Pieces:
         quoteless=np.array([b'"' not in one for one in spellings]),
         inner=np.array([not set(b'",:[]{}') & set(one) for one in spellings]),
         worded=np.array([any(sign.isalnum() for sign in one.decode("utf-8", "ignore")) for one in spellings]),
+        codes=np.array([[_has_code(before + one) for one in spellings] for before in (b"", b"\\")]),
+        escapes=np.array([[_open_escape(before + one) for one in spellings] for before in (b"", b"\\")]),
         spelled=spelled,
     )
+
+
+def _has_code(text: bytes) -> bool:
+    return b"\\u" in text.replace(b"\\\\", b"")
+
+
+def _open_escape(text: bytes) -> bool:
+    return text.replace(b"\\\\", b"").endswith(b"\\")
 
 
 class JsonMask:
@@ -124,6 +137,7 @@ class JsonMask:
         self._grammar, self._matcher = grammar, matcher
         self._left, self._rise, self._reserve, self._choice = max_tokens, rise, reserve, choice
         self._repetition, self._in_text = repetition, False
+        self._escaping = False
         self._ending = False
         self._share: int | None = None
 
@@ -134,7 +148,7 @@ class JsonMask:
 
     def allowed(self) -> np.ndarray:
         """See TokenMask. [V] bool."""
-        every = self._may(self._matcher)
+        every = self._without_codes(self._may(self._matcher))
         may = self._near_the_end(every) if self._left <= self._reserve else every
         if self._repetition is None:
             return may
@@ -146,11 +160,17 @@ class JsonMask:
         if not self._matcher.consume_token(token):
             raise ValueError(f"token {token}: {self._matcher.get_error() or 'not allowed here'}")
         self._left -= 1
+        self._escaping = bool(self._grammar.pieces.escapes[int(self._escaping), token])
         if self._repetition is not None and self._in_text:
             if self._grammar.pieces.quoteless[token]:
                 self._repetition.take(token, bool(self._grammar.pieces.worded[token]))
             else:
                 self._repetition.end()
+
+    def _without_codes(self, may: np.ndarray) -> np.ndarray:
+        """Without characters by their code: what can be read can be spelled, and what a model copies ends as NULs."""
+        left = may & ~(self._grammar.pieces.codes[int(self._escaping)])
+        return left if left.any() else may
 
     def _unsaid(self, may: np.ndarray, repetition: Repetition) -> np.ndarray:
         """What may follow in a text without saying anything again; everything where that is nothing."""

@@ -227,6 +227,23 @@ def test_no_answer_spells_half_a_surrogate_pair(grammar):
         assert not mask.allowed()[high]
 
 
+def test_characters_are_spelled_and_not_told_by_their_codes(grammar):
+    """A model that copies such a code from its prompt makes control characters of it."""
+    schema = closed(text={"type": "string", "maxLength": 40}, odd={"enum": ["\x1f"]})
+    backslash, letter, zero, x = (grammar.tokens.tokenize_str(one)[0] for one in ("\\", "u", "0", "x"))
+    for likes in ((backslash, letter, zero), (letter, backslash, x), ()):
+        for seed in range(4):
+            text, finished = draw(grammar, schema, 300, np.random.default_rng(seed), likes)
+            assert finished
+            value = parse_answer(text, schema)
+            assert value["odd"] == "\x1f"
+            assert (
+                "\\u" not in json.dumps(value["text"], ensure_ascii=False).replace("\\\\", "")
+                or "\x7f" in value["text"]
+            )
+            assert "\0" not in value["text"]
+
+
 def test_a_token_that_is_not_allowed_is_refused(grammar):
     mask = grammar.mask(NESTED, 100)
     with pytest.raises(ValueError, match="token"):
