@@ -79,8 +79,8 @@ class Pieces:
     """What each token spells, as far as masks ask.
 
     lengths: bytes, [V] int32. quoteless, inner, worded: without a quotation mark, with none of the signs that bound
-    values, with a letter or a digit, [V] bool each. codes, escapes: with a character by its code, with an open escape at
-    the end, [2, V] bool each: as it stands, and after an open escape. spelled: ids of single bytes.
+    values, with a letter or a digit, [V] bool each. codes, escapes: with a character by its code, with an escape open
+    at the end, [2, V] bool each: alone, and after an open escape. spelled: ids of single bytes.
     """
 
     lengths: np.ndarray
@@ -169,7 +169,7 @@ class JsonMask:
 
     def _without_codes(self, may: np.ndarray) -> np.ndarray:
         """Without characters by their code: what can be read can be spelled, and what a model copies ends as NULs."""
-        left = may & ~(self._grammar.pieces.codes[int(self._escaping)])
+        left = may & ~self._grammar.pieces.codes[int(self._escaping)]
         return left if left.any() else may
 
     def _unsaid(self, may: np.ndarray, repetition: Repetition) -> np.ndarray:
