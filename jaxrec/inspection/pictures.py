@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from jaxrec.figures import COLOURS, new_figure, save_png
+from jaxrec.figures import COLOURS, MARKERS, new_figure, save_png
 
 
 def draw_tsne(
     panels: Mapping[str, np.ndarray], captions: Mapping[str, str], labels: np.ndarray | None, path: pathlib.Path
 ) -> None:
-    """A t-SNE of each set of rows [n, w], side by side. labels: [n] int colours of the rows.
+    """A t-SNE of each set of rows [n, w], side by side. labels: [n] int, by which rows have a colour and a sign.
 
     Raises ImportError where openTSNE or matplotlib is missing.
     """
@@ -23,8 +23,10 @@ def draw_tsne(
     for axis, (title, rows) in zip(axes, panels.items(), strict=True):
         perplexity = min(30, max(2, (len(rows) - 1) // 4))
         placed = np.asarray(TSNE(perplexity=perplexity, random_state=0, n_jobs=1).fit(rows.astype(np.float64)))
-        colours = COLOURS[0] if labels is None else [COLOURS[label % len(COLOURS)] for label in labels]
-        axis.scatter(placed[:, 0], placed[:, 1], s=5, c=colours, linewidths=0)
+        for label in [0] if labels is None else np.unique(labels):
+            some = placed if labels is None else placed[labels == label]
+            marker = MARKERS[label // len(COLOURS) % len(MARKERS)]
+            axis.scatter(*some.T, s=6, color=COLOURS[label % len(COLOURS)], marker=marker, linewidths=0)
         axis.set_title(f"{title}\n{captions[title]}", fontsize=9)
         axis.set_xticks([])
         axis.set_yticks([])
