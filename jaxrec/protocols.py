@@ -64,9 +64,10 @@ def _rank(assembly: Assembly, params: Params, protocol: Protocol, valid: FullRan
     }
     if config.cold_start_events is not None:
         rows = cold_start_rows(dataset, "test", on_test.user_ids, config.cold_start_events)
-        record["slices"] = {"cold_start": {"events": config.cold_start_events, "num_users": int(rows.sum())}}
+        cold: dict[str, Any] = {"events": config.cold_start_events, "num_users": int(rows.sum())}
+        record["slices"] = {"cold_start": cold}
         if rows.any():
-            record["slices"]["cold_start"] |= {
+            cold |= {
                 "test": slice_metrics(on_test, rows),
                 "reference": {"random": random_reference(test, rows)}
                 | {name: slice_metrics(one, rows) for name, one in references.items()},

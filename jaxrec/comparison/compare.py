@@ -55,26 +55,26 @@ def compare_runs(
     same run twice.
     """
     runs = [load_run(folder) for folder in folders]
-    protocol = protocol or runs[0].result.get("main", "full")
+    chosen: str = protocol or runs[0].result.get("main", "full")
     for run in runs:
-        check_comparable(runs[0], run, protocol, part)
-    names = common_metrics(runs, protocol, part, metric_names)
-    systems, notes = group_systems(runs, protocol, part, names)
+        check_comparable(runs[0], run, chosen, part)
+    names = common_metrics(runs, chosen, part, metric_names)
+    systems, notes = group_systems(runs, chosen, part, names)
     best = {name: max(systems, key=lambda system, name=name: system.metrics[name].mean).name for name in names}
     tests: dict[str, dict[str, PairedTest]] = {}
     if len(systems) > 1:
         try:
-            tests = paired_tests(systems, protocol, part, names, best)
+            tests = paired_tests(systems, chosen, part, names, best)
         except UserError as error:
             notes.append(f"no test: {error}")
     starred = frozenset(
         name for name, others in tests.items() if others and all(test.holm < SIGNIFICANT for test in others.values())
     )
-    references = runs[0].result["protocols"][protocol].get("reference", {}) if part == "test" else {}
+    references = runs[0].result["protocols"][chosen].get("reference", {}) if part == "test" else {}
     if part != "test":
         notes.append("random, popularity and the like are recorded for the test part alone")
     return Comparison(
-        protocol, part, names, tuple(systems), references, best, tests, starred, (*notes, *differences(systems))
+        chosen, part, names, tuple(systems), references, best, tests, starred, (*notes, *differences(systems))
     )
 
 

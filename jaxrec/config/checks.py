@@ -139,7 +139,7 @@ def _validate_eval(experiment: Experiment[Any]) -> None:
         f"one or more of {', '.join(names)}, each once",
     )
     if "sampled99" in protocols:
-        _require(cutoffs[-1] <= 100, "eval.k", cutoffs, "at most 100, the candidates of eval.protocols sampled99")
+        _require(max(cutoffs) <= 100, "eval.k", cutoffs, "at most 100, the candidates of eval.protocols sampled99")
     _require(experiment.eval.candidates_seed >= 0, "eval.candidates_seed", experiment.eval.candidates_seed, "0 or more")
     cold = experiment.eval.cold_start_events
     _require(cold is None or cold >= 0, "eval.cold_start_events", cold, "0 or more, or None")
