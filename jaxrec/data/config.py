@@ -73,7 +73,8 @@ class DataConfig:
     `favor=cart+buy`. Of joined sources the first event of a user with an item counts. Without any, all are one."""
     implied: Literal["keep", "drop"] = dataclasses.field(default="keep", metadata={"added": "0.2"})
     """Events of other behaviours of a user with an item that the user has by the target, too: kept, or left out as
-    implied by it. Where a click comes before nearly every favor, the last click tells the target."""
+    implied by it. Where a click comes before nearly every favor, the last click tells the target; but without such
+    clicks, those that are left tell what the user never has by the target, later either."""
     filter: FilterConfig = FilterConfig()
     split: Literal["given", "ratio", "leave_one_out", "global_temporal"] = "ratio"
     """How interactions become train, valid and test."""
