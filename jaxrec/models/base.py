@@ -25,6 +25,9 @@ class Context:
     target behaviour last; item id + 1, the latest at the right, 0 to its left. None for models that read none.
     item_features: modality -> [I, W] float32, frozen; item_feature_masks: the same names -> [I] bool, True = real.
     item_fields: categorical field, such as brand -> [I] int32, 0 where unknown.
+    user_fields: categorical field of a profile, such as gender -> [U] int32, 0 where unknown.
+    user_numbers: numeric field -> [U] float32, standardised, 0 where unknown; user_number_masks: the same names ->
+    [U] bool, True = known.
     mesh is static: the devices that propagation may use by itself (jaxrec.nn.propagation), None on one device.
     """
 
@@ -39,6 +42,9 @@ class Context:
     item_features: dict[str, jax.Array] | None = None
     item_feature_masks: dict[str, jax.Array] | None = None
     item_fields: dict[str, jax.Array] | None = None
+    user_fields: dict[str, jax.Array] | None = None
+    user_numbers: dict[str, jax.Array] | None = None
+    user_number_masks: dict[str, jax.Array] | None = None
     mesh: jax.sharding.Mesh | None = flax.struct.field(pytree_node=False, default=None)
 
 
