@@ -1,4 +1,4 @@
-"""Who plays the user: a language model, answers kept in a file, nobody, or the truth under noise."""
+"""Who plays the user: a language model, answers kept in a file, nobody, chance, or the truth under noise."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from jaxrec.precompute.simulated_user.task import Task
 
 _NOISE_SEED = 7_919_000_000
 """Apart from the seeds of splits: with one of theirs the noise would tell which pairs are held out."""
+_CHANCE_SEED = 6_271_000_000
 
 
 class Said(NamedTuple):
-    """names: as the agent said them, best first; None where it said nothing. again: whether asking again may help."""
+    """names: as the agent said them, best first; None where it said nothing. again: whether asking again may help.
+    comments: what it thinks of them, in its own words."""
 
     names: tuple[str, ...] | None
     again: bool = False
+    comments: str = ""
 
 
 def said_by_model(tasks: Sequence[Task], ends: dict[str, Answer | Failure], template: str) -> list[Said]:
@@ -37,7 +40,7 @@ def said_by_model(tasks: Sequence[Task], ends: dict[str, Answer | Failure], temp
         if isinstance(end, Failure):
             said.append(Said(None, again=end.kind != "missing"))
         else:
-            said.append(Said(tuple(end.value[answer_key(template)])))
+            said.append(Said(tuple(end.value[answer_key(template)]), comments=str(end.value["comments"])))
     return said
 
 
@@ -70,6 +73,15 @@ def said_by_nobody(tasks: Sequence[Task]) -> list[Said]:
     return [Said(task.names) for task in tasks]
 
 
+def said_by_chance(tasks: Sequence[Task], dataset: Dataset, seed: int) -> list[Said]:
+    """Any order, which follows from raw ids and the seed alone: what an agent must be better than."""
+    numbers = _of_candidates(tasks, dataset, _CHANCE_SEED + seed)
+    return [
+        Said(tuple(task.names[place] for place in np.argsort(mine, kind="stable").tolist()))
+        for task, mine in zip(tasks, numbers, strict=True)
+    ]
+
+
 def said_by_oracle(tasks: Sequence[Task], dataset: Dataset, noise: float, seed: int) -> list[Said]:
     """The truth plus normal noise of this standard deviation, which follows from raw ids and the seed alone.
 
@@ -78,14 +90,8 @@ def said_by_oracle(tasks: Sequence[Task], dataset: Dataset, noise: float, seed: 
     """
     truth = truth_of(dataset)
     said = []
-    users = np.repeat([task.user for task in tasks], [len(task.items) for task in tasks]).astype(np.int32)
-    items = np.concatenate([task.items for task in tasks]) if tasks else np.zeros(0, np.int32)
-    pairs = Interactions(users, items.astype(np.int32), dataset.users, dataset.items)
-    noisy = noise * _normal(pair_hashes(pairs, _NOISE_SEED + seed))
-    start = 0
-    for task in tasks:
-        scores = truth(task.user, task.items) + noisy[start : start + len(task.items)]
-        start += len(task.items)
+    for task, mine in zip(tasks, _of_candidates(tasks, dataset, _NOISE_SEED + seed), strict=True):
+        scores = truth(task.user, task.items) + noise * _normal(mine)
         said.append(Said(tuple(task.names[place] for place in np.argsort(-scores, kind="stable").tolist())))
     return said
 
@@ -107,6 +113,15 @@ def truth_of(dataset: Dataset) -> Callable[[int, np.ndarray], np.ndarray]:
         return np.isin(items, np.concatenate(chosen)).astype(np.float64)
 
     return held
+
+
+def _of_candidates(tasks: Sequence[Task], dataset: Dataset, seed: int) -> list[np.ndarray]:
+    """For each task a random number for each of its candidates, [C] uint64."""
+    sizes = [len(task.items) for task in tasks]
+    users = np.repeat([task.user for task in tasks], sizes).astype(np.int32)
+    items = np.concatenate([task.items for task in tasks]) if tasks else np.zeros(0, np.int32)
+    pairs = Interactions(users, items.astype(np.int32), dataset.users, dataset.items)
+    return np.split(pair_hashes(pairs, seed), np.cumsum(sizes)[:-1]) if tasks else []
 
 
 def _normal(hashes: np.ndarray) -> np.ndarray:

@@ -15,8 +15,9 @@ FACTOR = 2
 class SimulatedUserConfig:
     """Step "simulated_user": candidates of a recommender, put in order by an agent (UiM, section III-D)."""
 
-    agent: Literal["llm", "replay", "identity", "oracle"] = "llm"
-    """Who answers: the backend's model, answers from a file, nobody (the order stays), or the truth under noise."""
+    agent: Literal["llm", "replay", "identity", "random", "oracle"] = "llm"
+    """Who answers: the backend's model, answers from a file, nobody (the order stays), chance, or the truth under
+    noise."""
     template: Literal["accept_each", "rank", "accept_overall"] = "accept_each"
     """What the model is asked: to accept item by item (template 4 and b), to rank (3), to accept at once (a)."""
     candidates: str | None = dataclasses.field(default=None, metadata={"hash": False})
@@ -34,7 +35,7 @@ class SimulatedUserConfig:
     oracle_noise: float = 1.0
     """For the agent `oracle`: standard deviation of the noise on the truth."""
     seed: int = 0
-    """Of the oracle's noise, and of the model's answers."""
+    """Of the oracle's noise, of chance, and of the model's answers."""
     user_limit: int | None = None
     """Ask for the first so many users of the candidates alone; None asks for all."""
 
