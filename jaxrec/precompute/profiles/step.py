@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from jaxrec.data.item_words import read_item_words
+from jaxrec.data.profiles.behaviour import behaviour_fields
+from jaxrec.data.profiles.demographics import read_demographics
+from jaxrec.data.profiles.income import income_field, read_income_table
+from jaxrec.data.profiles.table import Profiles, join, write_profiles
 from jaxrec.errors import UserError
-from jaxrec.precompute.item_words import read_item_words
-from jaxrec.precompute.profiles.behaviour import behaviour_fields
-from jaxrec.precompute.profiles.demographics import read_demographics
-from jaxrec.precompute.profiles.income import income_field, read_income_table
-from jaxrec.precompute.profiles.table import Profiles, join, write_profiles
 from jaxrec.precompute.requests import Plan
 from jaxrec.precompute.step import Job, Made, Step
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from jaxrec.data.dataset import Dataset
+from jaxrec.data.item_words import read_item_words
 from jaxrec.data.prepared_cache import file_digest
+from jaxrec.data.profiles.table import read_profiles
 from jaxrec.errors import UserError
-from jaxrec.precompute.item_words import read_item_words
 from jaxrec.precompute.profiles.step import make_profiles
-from jaxrec.precompute.profiles.table import read_profiles
 from jaxrec.precompute.requests import Plan
 from jaxrec.precompute.simulated_user.agents import Said, said_before, said_by_model, said_by_nobody, said_by_oracle
 from jaxrec.precompute.simulated_user.candidates import Candidates, read_candidates

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 
 from jaxrec.data.dataset import Dataset
+from jaxrec.data.item_words import ItemWords
+from jaxrec.data.profiles.behaviour import ACCEPTANCE, ACTIVITY, POPULARITY
+from jaxrec.data.profiles.table import Profiles
 from jaxrec.data.stable_hash import user_hashes
-from jaxrec.precompute.item_words import ItemWords
-from jaxrec.precompute.profiles.behaviour import ACCEPTANCE, ACTIVITY, POPULARITY
-from jaxrec.precompute.profiles.table import Profiles
 from jaxrec.precompute.simulated_user.candidates import Candidates
 from jaxrec.precompute.simulated_user.names import unique_names
 from jaxrec.precompute.untrusted_text import clean_text

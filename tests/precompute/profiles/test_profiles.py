@@ -7,15 +7,15 @@ import pytest
 
 from jaxrec.data.config import DataConfig
 from jaxrec.data.dataset import Dataset
+from jaxrec.data.item_words import ItemWords, read_item_words
 from jaxrec.data.prepared import load_dataset
+from jaxrec.data.profiles import behaviour
+from jaxrec.data.profiles.demographics import read_demographics
+from jaxrec.data.profiles.income import income_field, read_income_table
+from jaxrec.data.profiles.table import UNKNOWN, field_of, join, read_profiles, write_profiles
 from jaxrec.data.sample import make_sample
 from jaxrec.data.sample.vocabulary import DEMOGRAPHICS
 from jaxrec.errors import UserError
-from jaxrec.precompute.item_words import ItemWords, read_item_words
-from jaxrec.precompute.profiles import behaviour
-from jaxrec.precompute.profiles.demographics import read_demographics
-from jaxrec.precompute.profiles.income import income_field, read_income_table
-from jaxrec.precompute.profiles.table import UNKNOWN, field_of, join, read_profiles, write_profiles
 from tests.data.making import interactions
 from tests.precompute.fake_job import FakeJob
 
@@ -169,7 +169,7 @@ def test_a_table_of_rules_that_does_not_fit_is_named(tmp_path, text, said):
 
 
 def test_shipped_tables_know_the_names_of_their_data_sets():
-    from jaxrec.precompute.profiles.demographics import OCCUPATIONS, REGIONS
+    from jaxrec.data.profiles.demographics import OCCUPATIONS, REGIONS
 
     ml1m, sample = read_income_table("ml1m"), read_income_table("sample")
     assert set(ml1m.occupation) == set(OCCUPATIONS.values()) - {"other", "retired"}
@@ -231,7 +231,7 @@ def test_the_sample_gives_its_planted_traits_and_tags():
 
 @pytest.mark.real_data
 def test_movielens_1m_profiles(real_data):
-    from jaxrec.precompute.profiles.demographics import OCCUPATIONS
+    from jaxrec.data.profiles.demographics import OCCUPATIONS
 
     lines = (real_data / "ml-1m" / "users.dat").read_text().splitlines()
     raw = [line.split("::")[0] for line in lines]

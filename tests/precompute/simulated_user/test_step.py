@@ -204,8 +204,8 @@ def sample():
 
 @pytest.fixture(scope="module")
 def sample_tasks(sample):
-    from jaxrec.precompute.item_words import read_item_words
-    from jaxrec.precompute.profiles.table import join
+    from jaxrec.data.item_words import read_item_words
+    from jaxrec.data.profiles.table import join
     from jaxrec.precompute.simulated_user.task import make_tasks
 
     candidates = popular_candidates(sample, 20)

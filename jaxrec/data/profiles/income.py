@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxrec.data.profiles.table import Field, Profiles, field_of
 from jaxrec.data.source import digest
 from jaxrec.errors import UserError
-from jaxrec.precompute.profiles.table import Field, Profiles, field_of
 
 SHIPPED = Path(__file__).parent / "income"
 _KEYS = {"levels", "occupation", "place"}

@@ -12,9 +12,9 @@ import numpy as np
 
 from jaxrec.data.config import DataConfig
 from jaxrec.data.dataset import Dataset
+from jaxrec.data.profiles.table import Field, field_of
 from jaxrec.data.source import find_source
 from jaxrec.errors import UserError
-from jaxrec.precompute.profiles.table import Field, field_of
 
 Columns = list[tuple[Field, np.ndarray]]
 USERS_FILE = "users.dat"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from jaxrec.data.dataset import Dataset, positives_csr
-from jaxrec.precompute.item_words import ItemWords
-from jaxrec.precompute.profiles.table import Field, field_of
+from jaxrec.data.item_words import ItemWords
+from jaxrec.data.profiles.table import Field, field_of
 
 ACTIVITY, POPULARITY, ACCEPTANCE = "activity", "popularity_affinity", "acceptance_of_new_items"
 ACTIVITY_GROUPS = ("occasional", "regular", "frequent")
