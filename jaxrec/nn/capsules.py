@@ -1,0 +1,140 @@
+"""Capsule interests: a user's items routed to K vectors by how much each agrees with them, all users at once.
+
+Dynamic routing (Sabour et al., NIPS 2017) over the behaviour of a user (MIND, CIKM 2019; ComiRec-DR, KDD 2020; UMI),
+with a gate on each item as UiM has it (its Eq. 5 to 8). The votes of a user's items are made by one of three maps; where
+one map serves all positions, routing needs no votes: an aggregate of items, mapped, is the aggregate of their votes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+Update = Literal["assign", "accumulate"]
+Start = Literal["normal", "zeros"]
+
+EPSILON = 1e-9
+"""Under the square root of `squash`, so that its gradient at a vector of zeros is finite."""
+
+
+@flax.struct.dataclass
+class Routed:
+    """capsules: [B, K, d] float32, each shorter than 1, zeros where nothing was routed.
+
+    coupling: [B, L, K] float32, how much of each item went to each capsule: sums to 1 over K, zeros where masked.
+    """
+
+    capsules: jax.Array
+    coupling: jax.Array
+
+
+def squash(vectors: jax.Array) -> jax.Array:
+    """|h|^2 / (1 + |h|^2) h / |h| of vectors [..., d], with a gradient of zero at zero (UiM Eq. 8)."""
+    squares = (vectors * vectors).sum(-1, keepdims=True)
+    return vectors * (squares / (1.0 + squares) * jax.lax.rsqrt(squares + EPSILON))
+
+
+def routing_logits(rng: jax.Array, tokens: jax.Array, num_capsules: int, start: Start = "normal") -> jax.Array:
+    """First logits [B, L, K] float32 of items in tokens [B, L] int32: zeros, or drawn from N(0, 1).
+
+    A draw depends on the key and the token alone: neither padding, nor the order of items, nor other users change it.
+    With a key for each step of training and one fixed key for evaluation, the same history has the same interests
+    whenever it is evaluated (UMI draws anew there, too).
+    """
+    shape = (*tokens.shape, num_capsules)
+    if start == "zeros":
+        return jnp.zeros(shape)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(rng, tokens.reshape(-1))
+    return jax.vmap(lambda key: jax.random.normal(key, (num_capsules,)))(keys).reshape(shape)
+
+
+def position_votes(items: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Votes [B, L, K, d] of items [B, L, D] by a map for each position and capsule, kernel [L, K, D, d] (ComiRec-DR)."""
+    return jnp.einsum("blf,lkfd->blkd", items, kernel)
+
+
+def route(
+    votes: jax.Array,
+    mask: jax.Array,
+    logits: jax.Array,
+    gate: jax.Array | None = None,
+    *,
+    iterations: int = 3,
+    update: Update = "assign",
+    detach: bool = True,
+) -> Routed:
+    """Capsules of votes [B, L, K, d] float32, finite also where masked.
+
+    mask: [B, L] bool, True = real. logits: [B, L, K] float32, the first ones. gate: [B, L] float32, the weight of each
+    item in the aggregate; it does not enter the logits (Eq. 5 and 7). update: logits become the agreement of votes and
+    capsules (assign, Eq. 7), or gain it (accumulate: Sabour, MIND, ComiRec). detach: votes and gates get their gradient
+    through the last iteration alone. A masked item has no weight; the softmax over capsules is taken before (Eq. 6).
+    """
+
+    def aggregate(votes: jax.Array, weights: jax.Array) -> jax.Array:
+        return jnp.einsum("blk,blkd->bkd", weights, votes)
+
+    def agree(votes: jax.Array, capsules: jax.Array) -> jax.Array:
+        return jnp.einsum("blkd,bkd->blk", votes, capsules)
+
+    return _route(aggregate, agree, votes, mask, logits, gate, iterations, update, detach)
+
+
+def route_items(
+    items: jax.Array,
+    kernel: jax.Array,
+    mask: jax.Array,
+    logits: jax.Array,
+    gate: jax.Array | None = None,
+    *,
+    iterations: int = 3,
+    update: Update = "assign",
+    detach: bool = True,
+) -> Routed:
+    """As `route`, of the votes that kernel makes of items [B, L, D], none of which is ever held.
+
+    kernel: [K, D, d], a map for each capsule (UiM, UMI), or [D, d], one for all (MIND). sum_i c_ij W_j e_i is
+    W_j sum_i c_ij e_i, and the agreement (W_j e_i) . s_j is e_i . (W_j^T s_j): with L items a user that is L times less
+    to multiply than mapping each of them.
+    """
+    per_capsule = "k" if kernel.ndim == 3 else ""
+
+    def aggregate(inputs: tuple[jax.Array, jax.Array], weights: jax.Array) -> jax.Array:
+        sums = jnp.einsum("blk,blf->bkf", weights, inputs[0])
+        return jnp.einsum(f"bkf,{per_capsule}fd->bkd", sums, inputs[1])
+
+    def agree(inputs: tuple[jax.Array, jax.Array], capsules: jax.Array) -> jax.Array:
+        mapped = jnp.einsum(f"bkd,{per_capsule}fd->bkf", capsules, inputs[1])
+        return jnp.einsum("blf,bkf->blk", inputs[0], mapped)
+
+    return _route(aggregate, agree, (items, kernel), mask, logits, gate, iterations, update, detach)
+
+
+def _route(
+    aggregate: Callable[[Any, jax.Array], jax.Array],
+    agree: Callable[[Any, jax.Array], jax.Array],
+    inputs: Any,
+    mask: jax.Array,
+    logits: jax.Array,
+    gate: jax.Array | None,
+    iterations: int,
+    update: Update,
+    detach: bool,
+) -> Routed:
+    """The iterations over what gives the votes, whatever that is."""
+    weight = mask if gate is None else mask * gate
+    early, early_weight = jax.lax.stop_gradient((inputs, weight)) if detach else (inputs, weight)
+
+    def iterate(logits: jax.Array, _: None) -> tuple[jax.Array, None]:
+        weights = jax.nn.softmax(logits, axis=-1) * early_weight[..., None]
+        agreement = agree(early, squash(aggregate(early, weights)))
+        return (logits + agreement if update == "accumulate" else agreement), None
+
+    logits, _ = jax.lax.scan(iterate, logits, None, length=iterations - 1, unroll=True)
+    coupling = jax.nn.softmax(logits, axis=-1)
+    capsules = squash(aggregate(inputs, coupling * weight[..., None]))
+    return Routed(capsules, coupling * mask[..., None])
