@@ -60,7 +60,7 @@ class Assembly:
 
 @dataclasses.dataclass(frozen=True)
 class LoadedRun:
-    """A finished run, ready to score."""
+    """A finished run, ready to score. ctx: with histories of everything; `assembly.context` gives those of a part."""
 
     experiment: Experiment[Any]
     dataset: Dataset
@@ -68,6 +68,7 @@ class LoadedRun:
     params: Any
     ctx: Context
     result: dict[str, Any]
+    assembly: Assembly
 
 
 def absolute_paths(experiment: Experiment[Any]) -> Experiment[Any]:
@@ -148,22 +149,29 @@ def _histories(model: Any, dataset: Dataset, at: Literal["valid", "test", "serve
     return histories(dataset, at, model.max_length, getattr(model, "merged", False))
 
 
-def load_run(folder: pathlib.Path, notice: Callable[[str], None] = lambda _: None) -> LoadedRun:
-    """Rebuild a finished run from its folder: its data as it was, its best parameters."""
+def recorded_run(folder: pathlib.Path) -> tuple[Experiment[Any], dict[str, Any]]:
+    """The experiment and the result of a finished run. Raises UserError where it is missing or has not finished."""
     result_path = folder / "result.json"
     if not folder.is_dir():
         raise UserError(f"{folder}: no such run folder")
     if not result_path.is_file():
         raise UserError(f"{result_path}: not found, so the run has not finished; start it again to resume it")
-    result = read_json(result_path)
     recorded = read_json(folder / "config.json")
-    experiment = configuration.from_json(recorded.get("experiment", {}))
+    return configuration.from_json(recorded.get("experiment", {})), read_json(result_path)
+
+
+def check_data(folder: pathlib.Path, result: dict[str, Any], dataset: Dataset, path: str | None) -> None:
+    """Raises UserError where the data are no longer those of a run."""
+    if dataset.sha256 != result["dataset"]["sha256"]:
+        raise UserError(f"{folder}: the data at {path or 'the sample'} is no longer what the run was trained on")
+
+
+def load_run(folder: pathlib.Path, notice: Callable[[str], None] = lambda _: None) -> LoadedRun:
+    """Rebuild a finished run from its folder: its data as it was, its best parameters."""
+    experiment, result = recorded_run(folder)
     # Whatever devices trained it: the scores do not depend on them.
     assembly = assemble(dataclasses.replace(experiment, devices=DevicesConfig(count=1)), notice)
-    if assembly.dataset.sha256 != result["dataset"]["sha256"]:
-        raise UserError(
-            f"{folder}: the data at {experiment.data.path or 'the sample'} is no longer what the run was trained on"
-        )
+    check_data(folder, result, assembly.dataset, experiment.data.path)
     text = None if assembly.text is None else assembly.text.sha256
     if text != (result["text"] or {}).get("sha256"):
         raise UserError(f"{folder}: the text features are no longer those that the run was trained on")
@@ -172,7 +180,7 @@ def load_run(folder: pathlib.Path, notice: Callable[[str], None] = lambda _: Non
         raise UserError(f"{folder}: the features of items are no longer those that the run was trained on")
     params = restore_params(assembly, folder, result["best_step"])
     ctx = assembly.context("serve")
-    return LoadedRun(assembly.experiment, assembly.dataset, assembly.model, params, ctx, result)
+    return LoadedRun(assembly.experiment, assembly.dataset, assembly.model, params, ctx, result, assembly)
 
 
 def restore_params(assembly: Assembly, folder: pathlib.Path, step: int) -> Any:

@@ -12,11 +12,18 @@ import numpy as np
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.item_words import read_item_words
 from jaxrec.data.prepared_cache import file_digest
-from jaxrec.data.profiles.table import read_profiles
+from jaxrec.data.profiles.files import read_profiles
 from jaxrec.errors import UserError
 from jaxrec.precompute.profiles.step import make_profiles
 from jaxrec.precompute.requests import Plan
-from jaxrec.precompute.simulated_user.agents import Said, said_before, said_by_model, said_by_nobody, said_by_oracle
+from jaxrec.precompute.simulated_user.agents import (
+    Said,
+    said_before,
+    said_by_chance,
+    said_by_model,
+    said_by_nobody,
+    said_by_oracle,
+)
 from jaxrec.precompute.simulated_user.candidates import Candidates, read_candidates
 from jaxrec.precompute.simulated_user.config import FACTOR
 from jaxrec.precompute.simulated_user.names import Order, order_by_names
@@ -78,6 +85,8 @@ def _run(job: Job, folder: Path) -> Made:
         said, model = said_before(tasks, str(config.replies)), "replay"
     elif config.agent == "oracle":
         said, model = said_by_oracle(tasks, dataset, config.oracle_noise, config.seed), "oracle"
+    elif config.agent == "random":
+        said, model = said_by_chance(tasks, dataset, config.seed), "random"
     else:
         said, model = said_by_nobody(tasks), "identity"
     orders = rerank(tasks, said)
@@ -128,6 +137,7 @@ def _write(
                 "user": task.raw_user,
                 "candidates": task.raw_items,
                 "said": given.names,
+                "comments": given.comments,
                 "order": order.order.tolist(),
                 "named": order.named,
                 "repeated": order.repeated,
