@@ -24,13 +24,15 @@ class Graph:
     """Users and items as nodes (users first) and each interaction as one edge in both directions.
 
     U users, I items, N = U + I nodes, E distinct edges. Edges are stored twice: by user and by item, sorted. The
-    values are A[receiver, sender] = degree[receiver]^-a degree[sender]^-b, zero where edge dropout took the edge.
+    values are A[receiver, sender] = degree[receiver]^-a degree[sender]^-b, zero where edge dropout took the edge. With
+    self loops every node is its own neighbour too, and its degree counts that.
 
     user_indptr: [U+1], user_items: [E] int32, user_values: [E] float32: the items of each user.
     item_indptr: [I+1], item_users: [E] int32, item_values: [E] float32: the users of each item.
     item_edges: [E] int32: the place in the user order of each edge in the item order.
     receiver_scale, sender_scale: [N] float32, degree^-a and degree^-b, 0 for a node without edges.
     transpose_scale: [N] float32 diagonal T = degree^(a-b) with A^T = T A T^-1; None where a = b and A = A^T.
+    loop_values: [N] float32, A[n, n] = degree[n]^-(a+b), which edge dropout leaves as it is; None without self loops.
     user_chunks, item_chunks: the same rows in chunks of fixed width, for the backend `ell`; None otherwise.
     """
 
@@ -44,6 +46,7 @@ class Graph:
     receiver_scale: Array
     sender_scale: Array
     transpose_scale: Array | None
+    loop_values: Array | None
     user_chunks: ChunkedRows | None
     item_chunks: ChunkedRows | None
     num_users: int = flax.struct.field(pytree_node=False)
@@ -75,12 +78,14 @@ def build_graph(
     *,
     backend: Literal["auto", "bcsr", "ell", "jraph"] = "auto",
     exponents: tuple[float, float] = (0.5, 0.5),
+    self_loops: bool = False,
 ) -> Graph:
     """Graph of the given interactions, its arrays in NumPy: nothing touches a device but the question which it is.
 
     user_ids, item_ids: [n] integers; a pair given twice is one edge. exponents: (a, b) of the receiver and the
-    sender in A = D^-a A0 D^-b; LightGCN's is (0.5, 0.5). A node without edges gets zeros. backend `auto` is `bcsr`
-    on the CPU and `ell` elsewhere. Raises ValueError for ids outside their range.
+    sender in A = D^-a A0 D^-b; LightGCN's is (0.5, 0.5). A node without edges gets zeros. self_loops: A0 + I in place
+    of A0, in the degrees too. backend `auto` is `bcsr` on the CPU and `ell` elsewhere. Raises ValueError for ids outside
+    their range.
     """
     user_ids, item_ids = np.asarray(user_ids), np.asarray(item_ids)
     for name, ids, size in (("user_ids", user_ids, num_users), ("item_ids", item_ids, num_items)):
@@ -94,7 +99,7 @@ def build_graph(
     user_degrees = np.bincount(users, minlength=num_users)
     item_degrees = np.bincount(items, minlength=num_items)
     user_indptr, item_indptr = _indptr(user_degrees), _indptr(item_degrees)
-    degrees = np.concatenate([user_degrees, item_degrees])
+    degrees = np.concatenate([user_degrees, item_degrees]) + self_loops
     receiver, sender = exponents
     receiver_scale, sender_scale = _power(degrees, -receiver), _power(degrees, -sender)
     user_values = receiver_scale[users] * sender_scale[items + num_users]
@@ -112,6 +117,7 @@ def build_graph(
         receiver_scale=receiver_scale.astype(np.float32),
         sender_scale=sender_scale.astype(np.float32),
         transpose_scale=None if receiver == sender else _power(degrees, receiver - sender, 1.0).astype(np.float32),
+        loop_values=(receiver_scale * sender_scale).astype(np.float32) if self_loops else None,
         user_chunks=chunk_rows(user_indptr, items, num_items) if chunked else None,
         item_chunks=chunk_rows(item_indptr, item_users, num_users) if chunked else None,
         num_users=num_users,
@@ -158,7 +164,10 @@ def edges_of(graph: Graph, user_ids: jax.Array, item_ids: jax.Array) -> jax.Arra
 
 
 def to_graphs_tuple(graph: Graph, nodes: jax.Array | None = None) -> jraph.GraphsTuple:
-    """One jraph graph of N nodes (users first) and both directions of every edge, edges [2E, 1] holding A's values."""
+    """One jraph graph of N nodes (users first) and both directions of every edge, edges [2E, 1] holding A's values.
+
+    Self loops, where there are any, are N more edges behind them.
+    """
     import jraph
 
     num_edges = graph.num_edges
@@ -168,24 +177,39 @@ def to_graphs_tuple(graph: Graph, nodes: jax.Array | None = None) -> jraph.Graph
     items = jnp.repeat(
         jnp.arange(graph.num_items, dtype=jnp.int32), jnp.diff(graph.item_indptr), total_repeat_length=num_edges
     )
+    values = [jnp.asarray(graph.user_values), jnp.asarray(graph.item_values)]
+    receivers = [users, items + graph.num_users]
+    senders = [jnp.asarray(graph.user_items) + graph.num_users, jnp.asarray(graph.item_users)]
+    if graph.loop_values is not None:
+        every_node = jnp.arange(graph.num_nodes, dtype=jnp.int32)
+        values.append(jnp.asarray(graph.loop_values))
+        receivers.append(every_node)
+        senders.append(every_node)
     return jraph.GraphsTuple(
         nodes=nodes,
-        edges=jnp.concatenate([jnp.asarray(graph.user_values), jnp.asarray(graph.item_values)])[:, None],
-        receivers=jnp.concatenate([users, items + graph.num_users]),
-        senders=jnp.concatenate([jnp.asarray(graph.user_items) + graph.num_users, jnp.asarray(graph.item_users)]),
+        edges=jnp.concatenate(values)[:, None],
+        receivers=jnp.concatenate(receivers),
+        senders=jnp.concatenate(senders),
         globals=None,
         n_node=jnp.array([graph.num_nodes]),
-        n_edge=jnp.array([2 * num_edges]),
+        n_edge=jnp.array([sum(len(part) for part in values)]),
     )
 
 
 def from_graphs_tuple(graphs_tuple: jraph.GraphsTuple, num_users: int, **options: Any) -> Graph:
     """Graph of the edges of one jraph graph that run from items to users; options are those of `build_graph`.
 
-    The tuple's nodes are users, then items. Edge features are not read: A's values follow from the degrees.
+    The tuple's nodes are users, then items. Edge features are not read: A's values follow from the degrees. Self loops
+    are of every node or of none.
     """
     receivers, senders = np.asarray(graphs_tuple.receivers), np.asarray(graphs_tuple.senders)
     num_nodes = int(np.asarray(graphs_tuple.n_node).sum())
+    loops = receivers == senders
+    if loops.any():
+        if len(np.unique(receivers[loops])) != num_nodes:
+            raise ValueError("self loops: found some nodes with one and some without, allowed: all or none")
+        receivers, senders = receivers[~loops], senders[~loops]
+        options = {"self_loops": True, **options}
     to_user = receivers < num_users
     if (senders[to_user] < num_users).any() or (senders[~to_user] >= num_users).any():
         raise ValueError("edges: found one that does not join a user and an item, allowed only a bipartite graph")

@@ -17,7 +17,13 @@ Halves = tuple[jax.Array, jax.Array]
 
 def multiply(graph: Graph, nodes: Halves) -> Halves:
     """A applied to users [U, D] and items [I, D], by the graph's backend."""
-    return {"bcsr": _bcsr, "ell": _ell, "jraph": _jraph}[graph.backend](graph, nodes)
+    if graph.backend == "jraph":
+        return _jraph(graph, nodes)
+    of_users, of_items = {"bcsr": _bcsr, "ell": _ell}[graph.backend](graph, nodes)
+    if graph.loop_values is None:
+        return of_users, of_items
+    loops = jnp.asarray(graph.loop_values)[:, None]
+    return of_users + loops[: graph.num_users] * nodes[0], of_items + loops[graph.num_users :] * nodes[1]
 
 
 def _bcsr(graph: Graph, nodes: Halves) -> Halves:

@@ -73,6 +73,9 @@ def product_rows(graph: Graph, nodes: Halves, rows: NodeRows) -> jax.Array:
     of_users = _cut_product(user_cut, graph.user_values, graph.user_items, items, bound)
     of_items = _cut_product(item_cut, graph.item_values, graph.item_users, users, bound)
     restricted = _join(of_users, of_items, rows)
+    if graph.loop_values is not None:
+        loops = jnp.asarray(graph.loop_values)[:, None]
+        restricted += take_rows((loops[: graph.num_users], loops[graph.num_users :]), rows) * take_rows(nodes, rows)
     fits = jnp.maximum(user_cut.chunks[-1], item_cut.chunks[-1]) <= bound
     return jax.lax.cond(fits, lambda: restricted, whole)
 

@@ -99,7 +99,19 @@ def test_graphs_tuple_there_and_back():
     jax.tree.map(np.testing.assert_array_equal, back, graph)
 
 
+def test_self_loops_there_and_back():
+    graph = build_graph(USERS, ITEMS, NUM_USERS, NUM_ITEMS, exponents=(0.5, 0.4), self_loops=True)
+    degrees = 1 + np.concatenate([np.diff(graph.user_indptr), np.diff(graph.item_indptr)])
+    np.testing.assert_allclose(graph.loop_values, degrees**-0.9, rtol=1e-6)
+    there = to_graphs_tuple(graph)
+    assert int(there.n_edge[0]) == len(there.senders) == 2 * graph.num_edges + graph.num_nodes
+    jax.tree.map(np.testing.assert_array_equal, from_graphs_tuple(there, NUM_USERS, exponents=(0.5, 0.4)), graph)
+    some = there._replace(senders=there.senders[:-1], receivers=there.receivers[:-1])
+    with pytest.raises(ValueError, match="all or none"):
+        from_graphs_tuple(some, NUM_USERS)
+
+
 def test_graphs_tuple_that_is_not_bipartite_is_refused():
     there = to_graphs_tuple(build_graph(USERS, ITEMS, NUM_USERS, NUM_ITEMS))
     with pytest.raises(ValueError, match="bipartite"):
-        from_graphs_tuple(there._replace(senders=there.receivers), NUM_USERS)
+        from_graphs_tuple(there._replace(senders=(there.receivers == 0).astype(np.int32)), NUM_USERS)
