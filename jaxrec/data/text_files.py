@@ -168,17 +168,23 @@ def write_text_features(
     return folder / MANIFEST
 
 
-def _read_manifest(folder: Path) -> tuple[dict[str, Any], dict[str, Path]]:
-    """The manifest of a folder and the files it names."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise UserError(f"{path}: not found; a folder of text features needs it")
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The JSON object of a manifest.json. Raises: UserError where it is none."""
     try:
         manifest = json.loads(_read_utf8(path))
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: line {error.lineno}: not JSON ({error.msg})") from error
     if not isinstance(manifest, dict):
         raise UserError(f"{path}: found a JSON {type(manifest).__name__}; an object is needed")
+    return manifest
+
+
+def _read_manifest(folder: Path) -> tuple[dict[str, Any], dict[str, Path]]:
+    """The manifest of a folder and the files it names."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UserError(f"{path}: not found; a folder of text features needs it")
+    manifest = read_manifest(path)
     missing = [key for key in REQUIRED_KEYS if manifest.get(key) is None]
     if missing:
         raise UserError(f"{path}: key {missing[0]} is missing; {', '.join(REQUIRED_KEYS)} are needed")

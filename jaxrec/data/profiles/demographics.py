@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +13,12 @@ import numpy as np
 
 from jaxrec.data.config import DataConfig
 from jaxrec.data.dataset import Dataset
-from jaxrec.data.profiles.table import Field, field_of
+from jaxrec.data.profiles.table import Columns, NumberField, field_of
 from jaxrec.data.source import find_source
 from jaxrec.errors import UserError
 
-Columns = list[tuple[Field, np.ndarray]]
 USERS_FILE = "users.dat"
+_NUMBER = ":number"
 
 # The codes of MovieLens-1M, as its README explains them.
 GENDERS = {"F": "female", "M": "male"}
@@ -95,7 +96,7 @@ def _read_dat(path: Path, dataset: Dataset) -> Columns:
 
 
 def _read_csv(path: Path, dataset: Dataset) -> Columns:
-    """A header with `user` and the fields; every value is a category, an empty one unknown."""
+    """A header with `user` and the fields, `NAME:number` for numbers, else categories; an empty value is unknown."""
     lines = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
     rows: dict[str, list[str | None]] = {}
     header: list[str] = []
@@ -111,6 +112,12 @@ def _read_csv(path: Path, dataset: Dataset) -> Columns:
             if len(fields) != len(header):
                 raise UserError(f"{path}: line {lines.line_num}: found {len(fields)} fields; {len(header)} are needed")
             row: list[str | None] = [" ".join(value.split()) or None for value in fields]
+            for name, value in zip(header, row, strict=True):
+                if name.endswith(_NUMBER) and value is not None and not _is_finite(value):
+                    raise UserError(
+                        f"{path}: line {lines.line_num}: {name.removesuffix(_NUMBER)} {value!r}; a finite number, or "
+                        "empty if unknown"
+                    )
             user = row.pop(header.index("user"))
             if user is None or rows.setdefault(user, row) is not row:
                 raise UserError(f"{path}: line {lines.line_num}: user {user or ''!r}; each is needed once")
@@ -127,7 +134,7 @@ def _of_sample(dataset: Dataset) -> Columns:
     sample = make_sample()
     places = sample.interactions.users.encode(dataset.users.raw.tolist())
     names = {"age_group": "age", "region": "location"}
-    columns = []
+    columns: Columns = []
     for trait, values in DEMOGRAPHICS.items():
         codes = sample.demographics[trait].tolist()
         said = [values[codes[place]] if place >= 0 else None for place in places.tolist()]
@@ -150,10 +157,22 @@ def _aligned(
             f"(first: {users[0]!r})"
         )
     nobody: list[str | None] = [None] * len(names)
-    return [
-        field_of(name, path.name, [rows.get(user, nobody)[place] for user in users], order)
-        for place, (name, order) in enumerate(zip(names, orders, strict=True))
-    ]
+    columns: Columns = []
+    for place, (name, order) in enumerate(zip(names, orders, strict=True)):
+        values = [rows.get(user, nobody)[place] for user in users]
+        if name.endswith(_NUMBER):
+            numbers = np.array([np.nan if value is None else float(value) for value in values])
+            columns.append((NumberField(name.removesuffix(_NUMBER), path.name), numbers))
+        else:
+            columns.append(field_of(name, path.name, values, order))
+    return columns
+
+
+def _is_finite(value: str) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _text(path: Path) -> str:

@@ -11,8 +11,9 @@ from jaxrec.data.item_words import ItemWords, read_item_words
 from jaxrec.data.prepared import load_dataset
 from jaxrec.data.profiles import behaviour
 from jaxrec.data.profiles.demographics import read_demographics
+from jaxrec.data.profiles.files import read_profiles, write_profiles
 from jaxrec.data.profiles.income import income_field, read_income_table
-from jaxrec.data.profiles.table import UNKNOWN, field_of, join, read_profiles, write_profiles
+from jaxrec.data.profiles.table import UNKNOWN, field_of, join
 from jaxrec.data.sample import make_sample
 from jaxrec.data.sample.vocabulary import DEMOGRAPHICS
 from jaxrec.errors import UserError
