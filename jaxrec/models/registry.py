@@ -9,6 +9,7 @@ from typing import Any
 from jaxrec.errors import UserError
 from jaxrec.models.base import Model
 from jaxrec.models.bprmf import BPRMF, BPRMFConfig
+from jaxrec.models.comirec import ComiRec, ComiRecConfig
 from jaxrec.models.lightgcn import LightGCN, LightGCNConfig
 from jaxrec.models.lmmrec import LMMRec, LMMRecConfig
 from jaxrec.models.m3bsr import M3BSR, M3BSRConfig
@@ -30,6 +31,7 @@ CONFIGS: dict[str, type] = {
         PolyCFSignalConfig,
         SASRecConfig,
         M3BSRConfig,
+        ComiRecConfig,
     )
 }
 _MODELS: dict[type, Callable[..., Model]] = {
@@ -42,6 +44,7 @@ _MODELS: dict[type, Callable[..., Model]] = {
     PolyCFSignalConfig: PolyCFSignal,
     SASRecConfig: SASRec,
     M3BSRConfig: M3BSR,
+    ComiRecConfig: ComiRec,
 }
 
 

@@ -1,7 +1,7 @@
 """Capsule interests: a user's items routed to K vectors by how much each agrees with them, all users at once.
 
 Dynamic routing (Sabour et al., NIPS 2017) over the behaviour of a user (MIND, CIKM 2019; ComiRec-DR, KDD 2020; UMI),
-with a gate on each item as UiM has it (its Eq. 5 to 8). The votes of a user's items are made by one of three maps; where
+with a gate on each item as UiM has it (its Eq. 5 to 8). Votes of a user's items are made by one of three maps; where
 one map serves all positions, routing needs no votes: an aggregate of items, mapped, is the aggregate of their votes.
 """
 
@@ -53,7 +53,7 @@ def routing_logits(rng: jax.Array, tokens: jax.Array, num_capsules: int, start: 
 
 
 def position_votes(items: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Votes [B, L, K, d] of items [B, L, D] by a map for each position and capsule, kernel [L, K, D, d] (ComiRec-DR)."""
+    """Votes [B, L, K, d] of items [B, L, D] by maps for each position and capsule, [L, K, D, d] (ComiRec-DR)."""
     return jnp.einsum("blf,lkfd->blkd", items, kernel)
 
 

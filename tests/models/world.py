@@ -11,6 +11,7 @@ from jax.sharding import AxisType, Mesh
 from jaxrec.data.sequence_rows import Sequences, stream_rows
 from jaxrec.models.base import Context
 from jaxrec.models.bprmf import BPRMFConfig
+from jaxrec.models.comirec import ComiRecConfig
 from jaxrec.models.lightgcn import LightGCNConfig
 from jaxrec.models.lmmrec import CoordinationConfig, CorrespondenceConfig, LMMRecConfig
 from jaxrec.models.m3bsr import M3BSRConfig
@@ -21,6 +22,7 @@ from jaxrec.models.sasrec import SASRecConfig
 from jaxrec.models.weightedgcl import WeightedGCLConfig
 from jaxrec.nn.attention import stream_blocks
 from jaxrec.nn.graph import build_graph
+from jaxrec.nn.item_losses import ItemLossConfig
 
 NUM_USERS, NUM_ITEMS, DIM, TEXT_DIM, NUM_SINGULAR_VECTORS = 24, 18, 8, 10, 4
 MAX_LENGTH = 5
@@ -54,6 +56,9 @@ SMALL = {
         SASREC, augment="prefix", norm="post", embedding_norm=False, scale_embeddings=True
     ),
     "m3bsr": M3BSR,
+    "comirec": ComiRecConfig(
+        dim=DIM, num_interests=3, max_length=MAX_LENGTH, init_std=0.3, loss=ItemLossConfig("softmax")
+    ),
     "lmmrec": LMMREC,
     "lmmrec_learned": dataclasses.replace(LMMREC, text_source="learned"),
     "lmmrec_dropout": dataclasses.replace(LMMREC, base=dataclasses.replace(BASE, edge_dropout=0.3)),
