@@ -16,6 +16,7 @@ from jaxrec.data.dataset import Dataset
 from jaxrec.data.histories import histories
 from jaxrec.data.item_features import ItemFeatures, encode_fields, load_item_features
 from jaxrec.data.prepared import find_source, load_dataset
+from jaxrec.data.profiles.load import UserProfiles, load_profiles
 from jaxrec.data.text import TextFeatures, load_text, require_text
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Model
@@ -42,6 +43,7 @@ class Assembly:
     model: Model
     ctx: Context
     features: ItemFeatures | None = None
+    profiles: UserProfiles | None = None
 
     def context(self, part: Literal["valid", "test", "serve"]) -> Context:
         """The context with the histories before the targets of a part; `ctx` itself has those of valid."""
@@ -83,28 +85,34 @@ def absolute_paths(experiment: Experiment[Any]) -> Experiment[Any]:
     paths = (given.partition("=") for given in experiment.features.paths)
     absolute = tuple(f"{name}={pathlib.Path(path).expanduser().absolute()}" for name, _, path in paths)
     features = dataclasses.replace(experiment.features, paths=absolute)
-    return dataclasses.replace(experiment, data=data, text=text, features=features)
+    profiles = experiment.profiles
+    if profiles.path is not None:
+        path = str(pathlib.Path(profiles.path).expanduser().absolute())
+        profiles = dataclasses.replace(profiles, path=path)
+    return dataclasses.replace(experiment, data=data, text=text, features=features, profiles=profiles)
 
 
 def assemble(experiment: Experiment[Any], notice: Callable[[str], None]) -> Assembly:
     """Load the data, check the experiment against it and the devices, and build the model. Nothing is compiled."""
     dataset = load_dataset(experiment.data, notice)
     text = None
-    if experiment.model.needs_text:
+    if experiment.reads_text:
         text = load_text(experiment.text, dataset, experiment.data.cache, notice)
-    features = None
+    features, profiles = None, None
     if getattr(experiment.model, "needs_features", False):
-        features = load_item_features(experiment.features, dataset)
+        features = load_item_features(experiment.features, dataset, text)
+    if getattr(experiment.model, "needs_profiles", False):
+        profiles = load_profiles(experiment.profiles, experiment.data, dataset)
     experiment = configuration.resolve(experiment, dataset, text)
     if experiment.model.needs_text:
         text = require_text(text, experiment.model.name)
     configuration.validate_against(experiment, dataset, text, device_count(experiment.devices))
-    hashes = (None if found is None else found.sha256 for found in (text, features))
+    hashes = (None if found is None else found.sha256 for found in (text, features, profiles))
     run_hash = configuration.config_hash(experiment, dataset.sha256, *hashes)
     mesh = make_mesh(experiment.devices, experiment.model.mesh_axis)
     model = build_model(experiment.model, dataset.num_users, dataset.num_items)
-    ctx = make_context(experiment, dataset, text, mesh, features)
-    return Assembly(experiment, run_hash, dataset, text, mesh, model, ctx, features)
+    ctx = make_context(experiment, dataset, text, mesh, features, profiles)
+    return Assembly(experiment, run_hash, dataset, text, mesh, model, ctx, features, profiles)
 
 
 def make_context(
@@ -113,13 +121,15 @@ def make_context(
     text: TextFeatures | None,
     mesh: jax.sharding.Mesh | None,
     features: ItemFeatures | None = None,
+    profiles: UserProfiles | None = None,
 ) -> Context:
     """The dense state that a model reads: graph of the training part, text, counts, histories before the targets of
-    valid, features of items; on all devices of the mesh."""
+    valid, features of items, profiles of users; on all devices of the mesh."""
     train = dataset.train
     graph = None
     if experiment.model.needs_graph:
-        graph = build_graph(train.user_ids, train.item_ids, dataset.num_users, dataset.num_items)
+        form = getattr(experiment.model, "graph_options", {})
+        graph = build_graph(train.user_ids, train.item_ids, dataset.num_users, dataset.num_items, **form)
     columns: dict[str, Any] = {"item_counts": np.bincount(train.item_ids, minlength=dataset.num_items).astype(np.int32)}
     if text is not None and experiment.model.needs_text:
         columns |= {
@@ -132,6 +142,8 @@ def make_context(
         columns["item_fields"] = encode_fields(dataset)
         columns["item_features"] = {} if features is None else features.vectors
         columns["item_feature_masks"] = {} if features is None else features.masks
+    if getattr(experiment.model, "needs_profiles", False):
+        columns |= _profile_columns(profiles)
     count = getattr(experiment.model, "num_singular_vectors", 0)
     if count:
         smaller = min(dataset.num_users, dataset.num_items)
@@ -140,6 +152,18 @@ def make_context(
         assert graph is not None
         columns["item_singular_vectors"] = right_singular_vectors(graph, count)
     return replicate(Context(graph=graph, mesh=mesh, histories=_histories(experiment.model, dataset), **columns), mesh)
+
+
+def _profile_columns(profiles: UserProfiles | None) -> dict[str, Any]:
+    """What the context says of profiles; without any, no fields."""
+    if profiles is None:
+        return {"user_fields": {}, "user_numbers": {}, "user_number_masks": {}}
+    return {
+        "user_fields": profiles.codes,
+        "user_field_sizes": tuple(size for _, size in sorted(profiles.sizes.items())),
+        "user_numbers": profiles.numbers,
+        "user_number_masks": profiles.number_masks,
+    }
 
 
 def _histories(model: Any, dataset: Dataset, at: Literal["valid", "test", "serve"] = "valid") -> Any:
@@ -178,6 +202,9 @@ def load_run(folder: pathlib.Path, notice: Callable[[str], None] = lambda _: Non
     features = None if assembly.features is None else assembly.features.sha256
     if features != (result.get("features") or {}).get("sha256"):
         raise UserError(f"{folder}: the features of items are no longer those that the run was trained on")
+    profiles = None if assembly.profiles is None else assembly.profiles.sha256
+    if profiles != (result.get("profiles") or {}).get("sha256"):
+        raise UserError(f"{folder}: the profiles of users are no longer those that the run was trained on")
     params = restore_params(assembly, folder, result["best_step"])
     ctx = assembly.context("serve")
     return LoadedRun(assembly.experiment, assembly.dataset, assembly.model, params, ctx, result, assembly)

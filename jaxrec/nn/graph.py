@@ -84,8 +84,8 @@ def build_graph(
 
     user_ids, item_ids: [n] integers; a pair given twice is one edge. exponents: (a, b) of the receiver and the
     sender in A = D^-a A0 D^-b; LightGCN's is (0.5, 0.5). A node without edges gets zeros. self_loops: A0 + I in place
-    of A0, in the degrees too. backend `auto` is `bcsr` on the CPU and `ell` elsewhere. Raises ValueError for ids outside
-    their range.
+    of A0, in the degrees too. backend `auto` is `bcsr` on the CPU and `ell` elsewhere. Raises ValueError for ids
+    outside their range.
     """
     user_ids, item_ids = np.asarray(user_ids), np.asarray(item_ids)
     for name, ids, size in (("user_ids", user_ids, num_users), ("item_ids", item_ids, num_items)):
