@@ -36,6 +36,7 @@ def print_banner(console: Console, assembly: Assembly, folder: pathlib.Path) -> 
         *(f"leakage  {sentence}" for sentence in leakage_sentences(dataset.provenance["leakage"])),
         f"text     {describe_text(assembly)}",
         *_features_lines(assembly),
+        *_profiles_lines(assembly),
         f"devices  {assembly.devices_line}",
         f"folder   {folder}",
     )
@@ -53,6 +54,21 @@ def _features_lines(assembly: Assembly) -> list[str]:
         for name, rows in features.vectors.items()
     ]  # fmt: skip
     return [f"features {'; '.join([*found, *(f'field {name}' for name in fields)]) or 'none: ids alone'}"]
+
+
+def _profiles_lines(assembly: Assembly) -> list[str]:
+    """Which fields of users a model reads, and how many users have none."""
+    if not getattr(assembly.experiment.model, "needs_profiles", False):
+        return []
+    profiles = assembly.profiles
+    if profiles is None:
+        return ["profiles none: ids alone"]
+    found = [f"{name} {size - 1}" for name, size in profiles.sizes.items()]
+    found += [f"{name} a number" for name in profiles.numbers]
+    unknown = profiles.num_unknown
+    said = f"; {unknown:,} users unknown in all of them" if unknown else ""
+    unchecked = "" if profiles.checked else "; they name no dataset_sha256, so they may know of test items"
+    return [f"profiles {', '.join(found)}{said}{unchecked}"]
 
 
 def describe_text(assembly: Assembly) -> str:

@@ -54,6 +54,14 @@ def make_result(assembly: Assembly, trained: TrainResult, ranked: Mapping[Protoc
                 for name, rows in assembly.features.vectors.items()
             },
         },
+        "profiles": None
+        if assembly.profiles is None
+        else {
+            "sha256": assembly.profiles.sha256,
+            "source": assembly.profiles.source,
+            "fields": assembly.profiles.sizes,
+            "numbers": sorted(assembly.profiles.numbers),
+        },
         "example_user": str(dataset.users.decode(ranked[main].test.user_ids[:1])[0]),
         "monitor": experiment.train.monitor,
         "main": main,

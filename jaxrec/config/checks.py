@@ -14,6 +14,7 @@ from jaxrec.data.dataset import Dataset
 from jaxrec.data.filters import check_filter
 from jaxrec.data.item_features import check_item_features
 from jaxrec.data.noise import check_noise
+from jaxrec.data.profiles.load import check_profiles
 from jaxrec.data.splits import check_split
 from jaxrec.data.text import check_text
 from jaxrec.errors import UserError
@@ -76,8 +77,16 @@ def _validate_text(experiment: Experiment[Any]) -> None:
     text = experiment.text
     check_text(text)
     check_item_features(experiment.features)
-    if experiment.features.paths and not getattr(experiment.model, "needs_features", False):
-        raise UserError(f"features.paths: found some, but model {experiment.model.name} reads none; allowed: none")
+    check_profiles(experiment.profiles)
+    for given, field, needed in (
+        (experiment.features.paths, "features.paths", "needs_features"),
+        (experiment.features.text, "features.text", "needs_features"),
+        (experiment.profiles.path, "profiles.path", "needs_profiles"),
+    ):
+        if given and not getattr(experiment.model, needed, False):
+            raise UserError(f"{field}: given, but model {experiment.model.name} reads none; allowed: nothing")
+    if experiment.features.text and text.source == "none":
+        raise UserError("text.source: found none beside features.text, allowed: auto, tfidf, given or encoder")
     if text.reviews and not experiment.data.reviews:
         raise UserError(f"text.reviews: found {text.reviews} without data.reviews, allowed: 0, or --data.reviews")
     decided_by_data = getattr(experiment.model, "text_source", None) == "auto"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
 from jaxrec.data.config import DataConfig
 from jaxrec.data.item_features_config import ItemFeaturesConfig
+from jaxrec.data.profiles.config import UserProfilesConfig
 from jaxrec.data.text_config import TextConfig
 from jaxrec.eval.config import EvalConfig
 from jaxrec.train.config import DevicesConfig, TrainConfig
@@ -32,6 +33,8 @@ class Experiment(Generic[ModelConfigT]):
     """Text features of users and items."""
     features: ItemFeaturesConfig = dataclasses.field(default=ItemFeaturesConfig(), metadata={"added": "0.2"})
     """Vectors of items by modality, for multimodal models."""
+    profiles: UserProfilesConfig = dataclasses.field(default=UserProfilesConfig(), metadata={"added": "0.2"})
+    """Fields of users, for models that read them."""
     train: TrainConfig = TrainConfig()
     """Length, batches, optimiser, early stopping, checkpoints."""
     eval: EvalConfig = EvalConfig()
@@ -42,3 +45,9 @@ class Experiment(Generic[ModelConfigT]):
     """Seed of initialisation, batches and negatives. The split has its own: data.split_seed."""
     name: Annotated[str, tyro.conf.Suppress] = dataclasses.field(default="", metadata={"hash": False})
     """Name of the config file without its ending; set when the file is loaded."""
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether text features are loaded: for the model itself, or as a modality of items."""
+        model: Any = self.model
+        return model.needs_text or (self.features.text and getattr(model, "needs_features", False))

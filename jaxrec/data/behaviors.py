@@ -100,12 +100,24 @@ def _first_of_joined(events: Interactions, place: int) -> tuple[Interactions, in
     return events.take(keep), len(repeated)
 
 
-def drop_implied(events: Interactions) -> tuple[Interactions, int]:
-    """Without the events of other behaviours of a user with an item that the user has by the target; and how many."""
+def drop_implied(events: Interactions, within: int) -> tuple[Interactions, int]:
+    """Without the events of other behaviours that the target with the same item followed; and how many they were.
+
+    within: seconds from the event to the target, the same second included. So little of the future is looked at: that
+    long after an event, a live system knows whether it is kept.
+    """
     assert events.behaviors is not None
+    assert events.timestamps is not None
     pairs = events.user_ids.astype(np.int64) * len(events.items) + events.item_ids
     target = events.behaviors == len(events.behavior_names) - 1
-    implied = ~target & np.isin(pairs, pairs[target])
+    # By pair and time, the target last at equal times; then the next target behind each event, -1 behind the last.
+    order = np.lexsort((target, events.timestamps, pairs))
+    places = np.where(target[order], np.arange(len(order)), len(order))
+    following = np.minimum.accumulate(places[::-1])[::-1]
+    next_target = np.append(order, -1)[following]
+    implied = np.zeros(len(order), bool)
+    gap = events.timestamps[next_target] - events.timestamps[order]
+    implied[order] = (next_target >= 0) & (pairs[next_target] == pairs[order]) & (gap <= within) & ~target[order]
     return (events.take(~implied) if implied.any() else events), int(implied.sum())
 
 
@@ -137,7 +149,7 @@ def behavior_sentences(provenance: dict[str, Any]) -> list[str]:
         if size:
             lines.append(f"{size:,} events of {joined} followed one of the same user and item; {name} is the first.")
     if record.get("implied"):
-        lines.append(f"{record['implied']:,} events were left out: the same user has the target with the same item.")
+        lines.append(f"{record['implied']:,} events were left out: the target with the same item followed them.")
     return lines
 
 

@@ -72,9 +72,10 @@ class DataConfig:
     """Behaviours, shallow first, the target last, each `name=source` or `name=source+source`: `click=view`,
     `favor=cart+buy`. Of joined sources the first event of a user with an item counts. Without any, all are one."""
     implied: Literal["keep", "drop"] = dataclasses.field(default="keep", metadata={"added": "0.2"})
-    """Events of other behaviours of a user with an item that the user has by the target, too: kept, or left out as
-    implied by it. Where a click comes before nearly every favor, the last click tells the target; but without such
-    clicks, those that are left tell what the user never has by the target, later either."""
+    """Events of other behaviours that the target with the same item follows: kept, or left out as implied by it. Where
+    a click comes minutes before nearly every favor, the last click tells the target."""
+    implied_within: int = dataclasses.field(default=3600, metadata={"added": "0.2"})
+    """Seconds within which the target follows what it implies. What is left tells of its absence for so long alone."""
     filter: FilterConfig = FilterConfig()
     split: Literal["given", "ratio", "leave_one_out", "global_temporal"] = "ratio"
     """How interactions become train, valid and test."""

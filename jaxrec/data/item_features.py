@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.item_features_config import ItemFeaturesConfig
+from jaxrec.data.text_features import TextFeatures
 from jaxrec.data.text_files import read_text_files
 from jaxrec.errors import UserError
 
@@ -27,17 +28,21 @@ class ItemFeatures:
     sha256: str
 
 
-def load_item_features(config: ItemFeaturesConfig, dataset: Dataset) -> ItemFeatures | None:
-    """The features that the config asks for, None where there are none.
+def load_item_features(
+    config: ItemFeaturesConfig, dataset: Dataset, text: TextFeatures | None = None
+) -> ItemFeatures | None:
+    """The features that the config asks for, None where there are none. text: what features.text reads.
 
-    Raises: UserError for a file that is missing, of another length than the catalogue or not finite.
+    Raises: UserError for a file that is missing, of another length than the catalogue or not finite, and where there
+    is no text for features.text.
     """
     check_item_features(config)
-    if config.source == "none":
-        return None
+    found = None
     if config.paths:
-        return _given(config, dataset)
-    return _of_sample(dataset) if dataset.source == "sample" else None
+        found = _given(config, dataset)
+    elif config.source == "auto" and dataset.source == "sample":
+        found = _of_sample(dataset)
+    return _with_text(found, text, dataset) if config.text else found
 
 
 def check_item_features(config: ItemFeaturesConfig) -> None:
@@ -50,6 +55,8 @@ def check_item_features(config: ItemFeaturesConfig) -> None:
                 f"features.paths: found {given!r}, allowed: modality=PATH, the modality in small letters and not id"
             )
         names.append(name)
+    if config.text and "text" in names:
+        raise UserError("features.paths: found the modality text beside features.text, allowed: one of them")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UserError(f"features.paths: found the modality {twice} twice, allowed: once")
@@ -80,6 +87,18 @@ def _of_sample(dataset: Dataset) -> ItemFeatures:
     masks = {name: np.ones(len(rows), bool) for name, rows in vectors.items()}
     sha256 = hashlib.sha256(f"sample {VERSION}".encode()).hexdigest()
     return ItemFeatures(vectors, masks, sha256)
+
+
+def _with_text(found: ItemFeatures | None, text: TextFeatures | None, dataset: Dataset) -> ItemFeatures:
+    """The features with the vectors of item texts as their modality text, in place of the sample's."""
+    if text is None:
+        raise UserError(
+            f"features.text: {dataset.name} has no item text; allowed: --text.path DIR, item_text.jsonl in the folder "
+            "that data.path names, or --no-features.text"
+        )
+    others = ItemFeatures({}, {}, "") if found is None else found
+    sha256 = hashlib.sha256(f"{others.sha256} text {text.sha256}".encode()).hexdigest()
+    return ItemFeatures(others.vectors | {"text": text.item}, others.masks | {"text": text.item_mask}, sha256)
 
 
 def encode_fields(dataset: Dataset) -> dict[str, np.ndarray]:

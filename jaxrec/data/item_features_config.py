@@ -13,5 +13,7 @@ class ItemFeaturesConfig:
     paths: tuple[str, ...] = dataclasses.field(default=(), metadata={"hash": False})
     """One `modality=PATH` each, such as `image=features/image`: a folder with a manifest.json, or one .npy or
     .safetensors file with a row for every item. Their content is part of the hash, not their paths."""
+    text: bool = dataclasses.field(default=False, metadata={"added": "0.2"})
+    """The vectors of item texts that `text` describes, as the modality `text`."""
     source: Literal["auto", "none"] = "auto"
-    """`auto`: the given paths, else the vectors of the built-in sample, else none; `none`: ids alone."""
+    """`auto`: the given paths, else the vectors of the built-in sample, else none; `none`: none of these."""

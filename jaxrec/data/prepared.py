@@ -176,8 +176,9 @@ def _prepare(
         steps.append({"step": "behaviors", "setting": setting, "before": before, "after": counts(interactions)})
         if config.implied == "drop":
             before = counts(interactions)
-            interactions, behaviors["implied"] = drop_implied(interactions)
-            steps.append({"step": "implied", "setting": "drop", "before": before, "after": counts(interactions)})
+            interactions, behaviors["implied"] = drop_implied(interactions, config.implied_within)
+            setting = f"drop within {config.implied_within} s"
+            steps.append({"step": "implied", "setting": setting, "before": before, "after": counts(interactions)})
     if config.pool and interactions.parts is not None:
         before = counts(interactions)
         interactions = pool(interactions, config, by_behavior=behaviors is not None)

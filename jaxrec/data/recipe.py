@@ -60,7 +60,7 @@ def recipe(config: DataConfig) -> dict[str, Any]:
     if config.behaviors:
         chosen["behaviors"] = settings["behaviors"]
     if config.implied != "keep":
-        chosen["implied"] = config.implied
+        chosen |= {"implied": config.implied, "implied_within": config.implied_within}
     if config.reviews:
         return {"version": RECIPE_VERSION} | chosen | {"reviews": True}
     # Without reviews it does not matter what their column is called.

@@ -31,9 +31,9 @@ import numpy as np
 
 from jaxrec.data.array_files import read_array, read_safetensors
 from jaxrec.data.interactions import IdMap
+from jaxrec.data.manifest import MANIFEST, read_manifest, read_utf8
 from jaxrec.errors import UserError
 
-MANIFEST = "manifest.json"
 REQUIRED_KEYS = ("schema", "model", "dim", "item")
 FILE_KEYS = ("item", "user", "item_mask", "user_mask", "item_ids", "user_ids")
 
@@ -168,17 +168,6 @@ def write_text_features(
     return folder / MANIFEST
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The JSON object of a manifest.json. Raises: UserError where it is none."""
-    try:
-        manifest = json.loads(_read_utf8(path))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: line {error.lineno}: not JSON ({error.msg})") from error
-    if not isinstance(manifest, dict):
-        raise UserError(f"{path}: found a JSON {type(manifest).__name__}; an object is needed")
-    return manifest
-
-
 def _read_manifest(folder: Path) -> tuple[dict[str, Any], dict[str, Path]]:
     """The manifest of a folder and the files it names."""
     path = folder / MANIFEST
@@ -232,7 +221,7 @@ def _read_rows(kind: str, files: dict[str, Path]) -> Rows:
 
 def _read_ids(path: Path, rows: int) -> tuple[str, ...]:
     """Raw ids, one a line, each once."""
-    lines = _read_utf8(path).split("\n")
+    lines = read_utf8(path).split("\n")
     if lines[-1] == "":
         lines.pop()
     if len(lines) != rows:
@@ -242,12 +231,3 @@ def _read_ids(path: Path, rows: int) -> tuple[str, ...]:
         if first_line.setdefault(raw, number) != number:
             raise UserError(f'{path}: line {number}: raw id "{raw}" stands on line {first_line[raw]} already')
     return tuple(lines)
-
-
-def _read_utf8(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 at byte {error.start}") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error

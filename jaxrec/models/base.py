@@ -26,6 +26,7 @@ class Context:
     item_features: modality -> [I, W] float32, frozen; item_feature_masks: the same names -> [I] bool, True = real.
     item_fields: categorical field, such as brand -> [I] int32, 0 where unknown.
     user_fields: categorical field of a profile, such as gender -> [U] int32, 0 where unknown.
+    user_field_sizes (static): how many categories each has, unknown among them, in the order of the sorted names.
     user_numbers: numeric field -> [U] float32, standardised, 0 where unknown; user_number_masks: the same names ->
     [U] bool, True = known.
     mesh is static: the devices that propagation may use by itself (jaxrec.nn.propagation), None on one device.
@@ -45,6 +46,7 @@ class Context:
     user_fields: dict[str, jax.Array] | None = None
     user_numbers: dict[str, jax.Array] | None = None
     user_number_masks: dict[str, jax.Array] | None = None
+    user_field_sizes: tuple[int, ...] = flax.struct.field(pytree_node=False, default=())
     mesh: jax.sharding.Mesh | None = flax.struct.field(pytree_node=False, default=None)
 
 

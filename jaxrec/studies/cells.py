@@ -62,12 +62,12 @@ def make_cells(study: Study, overrides: Overrides) -> list[Cell]:
                 _check_metrics(study, experiment)
                 _check_protocols(study, experiment)
                 data, text = dataset_hash(experiment.data), _text_digest(experiment, digest)
-                features = _features_digest(experiment, digest)
+                features, profiles = _features_digest(experiment, digest), _profiles_digest(experiment, digest)
             except UserError as error:
                 raise UserError(f"study {study.name}: row {row.label}, column {column.label}: {error}") from error
             for seed in study.seeds_of(row):
                 seeded = dataclasses.replace(experiment, seed=seed)
-                name = _folder_name(seeded, config_hash(seeded, data, text, features))
+                name = _folder_name(seeded, config_hash(seeded, data, text, features, profiles))
                 cells.append(Cell(row.label, column.label, seed, seeded, name))
     for flag, names in unused.items():
         if names:
@@ -88,7 +88,7 @@ def _in_column(study: Study, row: Row, column: Column, overrides: Overrides) -> 
     name = experiment.data.name
     if name in overrides.data:
         experiment = override(experiment, ["--data.path", overrides.data[name]])
-    reads_text = experiment.model.needs_text
+    reads_text = experiment.reads_text
     if name in overrides.text and reads_text:
         experiment = override(experiment, ["--text.path", overrides.text[name]])
     flags = overrides.flags if reads_text else _without_text(overrides.flags)
@@ -128,7 +128,7 @@ def _text_digest(experiment: Experiment[Any], digest: Callable[[pathlib.Path], s
     """Of the files that the text is made from, where they are named; what the data holds is in its own digest."""
     text = experiment.text
     paths = [pathlib.Path(path) for path in (text.path, text.encoder) if path is not None]
-    if not experiment.model.needs_text or not paths:
+    if not experiment.reads_text or not paths:
         return None
     for path in paths:
         if not path.exists():
@@ -143,6 +143,16 @@ def _features_digest(experiment: Experiment[Any], digest: Callable[[pathlib.Path
         if not path.exists():
             raise UserError(f"features.paths: {path} does not exist")
     return " ".join(digest(path) for path in paths) or None
+
+
+def _profiles_digest(experiment: Experiment[Any], digest: Callable[[pathlib.Path], str]) -> str | None:
+    """Of the files of profiles, where they are named."""
+    if experiment.profiles.path is None:
+        return None
+    path = pathlib.Path(experiment.profiles.path)
+    if not path.exists():
+        raise UserError(f"profiles.path: {path} does not exist")
+    return digest(path)
 
 
 def _folder_name(experiment: Experiment[Any], key: str) -> str:

@@ -77,18 +77,17 @@ class TrainingTrials:
         """The experiment checked against the data and built, its data without the test part."""
         base = self._base
         configuration.validate(experiment)
-        same_text = experiment.text == base.experiment.text
-        same_features = experiment.features == base.experiment.features
-        if same_text and same_features and experiment.model.needs_text == base.experiment.model.needs_text:
+        parts = ("text", "features", "profiles", "reads_text")
+        if all(getattr(experiment, part) == getattr(base.experiment, part) for part in parts):
             experiment = configuration.resolve(experiment, base.dataset, base.text)
             configuration.validate_against(experiment, base.dataset, base.text, device_count(experiment.devices))
-            hashes = (None if found is None else found.sha256 for found in (base.text, base.features))
+            hashes = (None if found is None else found.sha256 for found in (base.text, base.features, base.profiles))
             whole = dataclasses.replace(
                 base,
                 experiment=experiment,
                 hash=configuration.config_hash(experiment, base.dataset.sha256, *hashes),
                 model=build_model(experiment.model, base.dataset.num_users, base.dataset.num_items),
-                ctx=make_context(experiment, base.dataset, base.text, base.mesh, base.features),
+                ctx=make_context(experiment, base.dataset, base.text, base.mesh, base.features, base.profiles),
             )
         else:
             whole = assemble(experiment, self._notice)

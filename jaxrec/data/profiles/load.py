@@ -11,12 +11,12 @@ import numpy as np
 
 from jaxrec.data.config import DataConfig
 from jaxrec.data.dataset import Dataset
+from jaxrec.data.manifest import MANIFEST, read_manifest
 from jaxrec.data.profiles.build import build_profiles
 from jaxrec.data.profiles.config import UserProfilesConfig
 from jaxrec.data.profiles.files import read_profiles
 from jaxrec.data.profiles.table import Profiles
 from jaxrec.data.recipe import sha256s_of_split
-from jaxrec.data.text_files import MANIFEST, read_manifest
 from jaxrec.errors import UserError
 
 
@@ -42,6 +42,11 @@ class UserProfiles:
     def sizes(self) -> dict[str, int]:
         """Categorical field -> how many categories it has, unknown among them."""
         return {field.name: len(field.categories) for field in self.table.fields}
+
+    @property
+    def num_unknown(self) -> int:
+        """Users who are unknown in every field."""
+        return int((~((self.table.codes > 0).any(axis=1) | np.isfinite(self.table.numbers).any(axis=1))).sum())
 
     @property
     def numbers(self) -> dict[str, np.ndarray]:
