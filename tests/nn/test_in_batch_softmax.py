@@ -7,22 +7,22 @@ import pytest
 
 from jaxrec.nn.in_batch_softmax import in_batch_softmax
 
-B, K, D, L, I = 9, 3, 5, 4, 12
+B, K, D, L, NUM_ITEMS = 9, 3, 5, 4, 12
 RNG = jax.random.key(0)
 
 
 def world(seed=0):
     rng = np.random.default_rng(seed)
-    targets = rng.integers(0, I, B).astype(np.int32)
+    targets = rng.integers(0, NUM_ITEMS, B).astype(np.int32)
     targets[3] = targets[1]  # a duplicate
     histories = np.zeros((B, L), np.int32)
     for row in range(B):
         length = row % (L + 1)
-        histories[row, L - length :] = rng.integers(0, I, length) + 1
+        histories[row, L - length :] = rng.integers(0, NUM_ITEMS, length) + 1
     histories[4, -1] = targets[0] + 1  # row 4 has had what row 0 wants
     mask = np.ones(B, bool)
     mask[[2, 8]] = False
-    table = rng.normal(size=(I, D)).astype(np.float32)
+    table = rng.normal(size=(NUM_ITEMS, D)).astype(np.float32)
     interests = rng.normal(size=(B, K, D)).astype(np.float32)
     return interests, table[targets], targets, histories, mask
 
@@ -52,7 +52,7 @@ def reference(interests, items, targets, histories, mask, readout, counts=None):
 @pytest.mark.parametrize("corrected", [False, True])
 def test_equals_a_loop_over_rows(readout, corrected):
     given = world()
-    counts = np.arange(1, I + 1) if corrected else None
+    counts = np.arange(1, NUM_ITEMS + 1) if corrected else None
     expected = reference(*given, readout, counts)
     actual = in_batch_softmax(*map(jnp.asarray, given), RNG, readout=readout, item_counts=counts)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
@@ -114,7 +114,7 @@ def test_masked_rows_change_nothing_and_get_no_gradient(count):
 def test_rows_without_a_negative_have_no_loss_and_finite_gradients():
     interests, items, _, histories, mask = map(jnp.asarray, world())
     same = jnp.zeros(B, jnp.int32)
-    for counts in (None, jnp.ones(I, jnp.int32)):
+    for counts in (None, jnp.ones(NUM_ITEMS, jnp.int32)):
         value, slopes = jax.value_and_grad(in_batch_softmax)(
             interests, items, same, histories, mask, RNG, item_counts=counts
         )

@@ -1,0 +1,116 @@
+"""Where UiM's item vectors come from: MCLN, given ones, or a linear map of ids and modalities."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxrec.errors import UserError
+from jaxrec.models import mcln_network
+from jaxrec.models.base import Context
+from jaxrec.models.uim_config import UiMConfig
+
+GIVEN = "backbone"
+"""The modality that the frozen backbone reads, and no other one does."""
+_EPSILON = 1e-12
+Columns = dict[str, jax.Array]
+
+
+def without_given(ctx: Context) -> Context:
+    """The context without the modality that the frozen backbone reads."""
+    features, masks = (
+        {name: rows for name, rows in (columns or {}).items() if name != GIVEN}
+        for columns in (ctx.item_features, ctx.item_feature_masks)
+    )
+    return dataclasses.replace(ctx, item_features=features, item_feature_masks=masks)
+
+
+class FrozenItems(nn.Module):
+    """Given vectors as they are, or a linear map of them to another width; a learned vector for items without one."""
+
+    dim: int
+
+    @nn.compact
+    def __call__(self, vectors: jax.Array, mask: jax.Array) -> jax.Array:
+        """[R, d] of vectors [R, W] and mask [R] bool."""
+        known = jnp.where(mask[:, None], vectors, 0.0)
+        if vectors.shape[-1] != self.dim:
+            known = nn.Dense(self.dim, use_bias=False, name="map")(known)
+        missing = self.param("missing", nn.initializers.normal(0.1), (self.dim,))
+        return jnp.where(mask[:, None], known, missing[None])
+
+
+class FusedItems(nn.Module):
+    """W [id; modalities] + b; a modality that an item lacks adds nothing. Features are scaled to length 1."""
+
+    dim: int
+    num_items: int
+    init_std: float
+
+    @nn.compact
+    def __call__(self, item_ids: jax.Array, features: Columns, masks: Columns) -> jax.Array:
+        """[R, d] of item_ids [R] int32, features [R, W] and masks [R] bool by modality."""
+        table = self.param("embedding", nn.initializers.normal(self.init_std), (self.num_items, self.dim))
+        total = nn.Dense(self.dim, name="id")(table[item_ids])
+        for name in sorted(features):
+            known = jnp.where(masks[name][:, None], features[name], 0.0)
+            unit = known * jax.lax.rsqrt((known * known).sum(-1, keepdims=True) + _EPSILON)
+            total += nn.Dense(self.dim, use_bias=False, name=name)(unit)
+        return total
+
+
+def init_items(rng: jax.Array, config: UiMConfig, num_users: int, num_items: int, ctx: Context) -> Any:
+    """First parameters of the backbone. Raises UserError where the data lacks what it reads."""
+    if config.backbone == "joint":
+        return mcln_network.init_items(rng, config.mcln, num_users, num_items, without_given(ctx))
+    if config.backbone == "frozen" and GIVEN not in (ctx.item_features or {}):
+        found = ", ".join(ctx.item_features or {}) or "no modality"
+        raise UserError(
+            f"features.paths: found {found}, allowed: with model.backbone frozen, {GIVEN}=FOLDER among others, "
+            "the items' vectors"
+        )
+    module, columns = _module(config, num_items), _columns(config, jnp.zeros(1, jnp.int32), ctx)
+    return module.init(rng, *columns)["params"]
+
+
+def read_catalogue(params: Any, config: UiMConfig, ctx: Context) -> Any:
+    """What MCLN computes of the whole catalogue at once; None of another backbone."""
+    if config.backbone != "joint":
+        return None
+    return mcln_network.read_catalogue(params, config.mcln, without_given(ctx))
+
+
+def item_vectors(
+    params: Any, config: UiMConfig, num_items: int, ctx: Context, item_ids: jax.Array | None, catalogue: Any
+) -> jax.Array:
+    """Vectors [R, d] of item_ids [R] int32, or of all items; catalogue as from `read_catalogue`.
+
+    Of a catalogue with fewer items than rows each item's vector is computed once, and the rows are gathered.
+    """
+    if item_ids is not None and num_items <= len(item_ids):
+        return item_vectors(params, config, num_items, ctx, None, catalogue)[item_ids]
+    if config.backbone == "joint":
+        return mcln_network.item_vectors(params, config.mcln, without_given(ctx), item_ids, catalogue)
+    ids = jnp.arange(num_items, dtype=jnp.int32) if item_ids is None else item_ids
+    return _module(config, num_items).apply({"params": params}, *_columns(config, ids, ctx))  # type: ignore[return-value]
+
+
+def _module(config: UiMConfig, num_items: int) -> nn.Module:
+    if config.backbone == "frozen":
+        return FrozenItems(config.dim)
+    return FusedItems(config.dim, num_items, config.init_std)
+
+
+def _columns(config: UiMConfig, item_ids: jax.Array, ctx: Context) -> tuple[Any, ...]:
+    """What the module reads of the given items."""
+    if config.backbone == "frozen":
+        assert ctx.item_features is not None
+        assert ctx.item_feature_masks is not None
+        return ctx.item_features[GIVEN][item_ids], ctx.item_feature_masks[GIVEN][item_ids]
+    kept = without_given(ctx)
+    columns = kept.item_features or {}, kept.item_feature_masks or {}
+    return item_ids, *({name: rows[item_ids] for name, rows in held.items()} for held in columns)
