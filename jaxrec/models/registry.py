@@ -13,10 +13,12 @@ from jaxrec.models.comirec import ComiRec, ComiRecConfig
 from jaxrec.models.lightgcn import LightGCN, LightGCNConfig
 from jaxrec.models.lmmrec import LMMRec, LMMRecConfig
 from jaxrec.models.m3bsr import M3BSR, M3BSRConfig
+from jaxrec.models.mcln import MCLN, MCLNConfig
 from jaxrec.models.polycf import PolyCF, PolyCFConfig
 from jaxrec.models.polycf_signal import PolyCFSignal, PolyCFSignalConfig
 from jaxrec.models.popularity import Popularity, PopularityConfig
 from jaxrec.models.sasrec import SASRec, SASRecConfig
+from jaxrec.models.vbpr import VBPR, VBPRConfig
 from jaxrec.models.weightedgcl import WeightedGCL, WeightedGCLConfig
 
 CONFIGS: dict[str, type] = {
@@ -32,6 +34,8 @@ CONFIGS: dict[str, type] = {
         SASRecConfig,
         M3BSRConfig,
         ComiRecConfig,
+        VBPRConfig,
+        MCLNConfig,
     )
 }
 _MODELS: dict[type, Callable[..., Model]] = {
@@ -45,6 +49,8 @@ _MODELS: dict[type, Callable[..., Model]] = {
     SASRecConfig: SASRec,
     M3BSRConfig: M3BSR,
     ComiRecConfig: ComiRec,
+    VBPRConfig: VBPR,
+    MCLNConfig: MCLN,
 }
 
 

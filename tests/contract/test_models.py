@@ -32,7 +32,7 @@ def started(name, mesh=None):
 
 def learned(parts):
     """The part of a loss that tells targets from other items."""
-    return next(parts[name] for name in ("bpr", "softmax") if name in parts)
+    return sum(part for name, part in parts.items() if name == "softmax" or name.startswith("bpr"))
 
 
 def value_and_grad(model):
@@ -120,7 +120,7 @@ def test_compiled_equals_eager_and_repeats_itself(name):
     model, ctx, params, extra = started(name)
     arguments = (params, extra, training_batch(SMALL[name]), ctx, jax.random.key(1))
     once = compiled(name)(*arguments)
-    if name != "m3bsr":  # so many operations that to compile each by itself takes minutes
+    if name not in ("m3bsr", "uim"):  # so many operations that to compile each by itself takes minutes
         assert_close(once, value_and_grad(model)(*arguments))
     jax.tree.map(np.testing.assert_array_equal, once, compiled(name)(*arguments))
 
@@ -181,7 +181,8 @@ def test_eight_devices_agree_with_one(name, axes):
     mesh = mesh_of(*axes)
     state = (params, extra)
     placed = jax.device_put(state, shardings(state, SMALL[name].partition_rules, mesh))
-    tables = [leaf for leaf in jax.tree.leaves(placed[0]) if leaf.ndim == 2 and leaf.shape[0] >= NUM_ITEMS]
+    leaves = jax.tree_util.tree_leaves_with_path(placed[0])
+    tables = [leaf for path, leaf in leaves if "embedding" in str(path[-1]) and leaf.shape[0] >= NUM_ITEMS]
     if SMALL[name].mesh_axis == "model":
         assert all(leaf.sharding.shard_shape(leaf.shape)[1] == leaf.shape[1] // axes[1] for leaf in tables)
     actual = jax.jit(value_and_grad(model))(*placed, training_batch(SMALL[name]), context(mesh), rng)
@@ -226,7 +227,8 @@ def test_a_model_that_scores_by_itself_scores_every_pair_and_any_of_them(name):
     assert model.score_floats(encoded) > 0
 
 
-@pytest.mark.parametrize("name", [name for name in PAIRS if "dropout" not in name])
+# MCLN has a BPR for each of its channels, which test_mcln holds against the vectors.
+@pytest.mark.parametrize("name", [name for name in PAIRS if "dropout" not in name and "mcln" not in name])
 def test_training_scores_are_the_evaluators_scores(name):
     """BPR of the batch from the vectors that rank, so that what is trained is what is ranked."""
     model, ctx, params, extra = started(name)

@@ -15,10 +15,12 @@ from jaxrec.models.comirec import ComiRecConfig
 from jaxrec.models.lightgcn import LightGCNConfig
 from jaxrec.models.lmmrec import CoordinationConfig, CorrespondenceConfig, LMMRecConfig
 from jaxrec.models.m3bsr import M3BSRConfig
+from jaxrec.models.mcln import MCLNConfig
 from jaxrec.models.polycf import PolyCFConfig
 from jaxrec.models.polycf_signal import PolyCFSignalConfig
 from jaxrec.models.popularity import PopularityConfig
 from jaxrec.models.sasrec import SASRecConfig
+from jaxrec.models.vbpr import VBPRConfig
 from jaxrec.models.weightedgcl import WeightedGCLConfig
 from jaxrec.nn.attention import stream_blocks
 from jaxrec.nn.graph import build_graph
@@ -59,6 +61,9 @@ SMALL = {
     "comirec": ComiRecConfig(
         dim=DIM, num_interests=3, max_length=MAX_LENGTH, init_std=0.3, loss=ItemLossConfig("softmax")
     ),
+    "vbpr": VBPRConfig(dim=DIM, init_std=0.3),
+    "mcln": MCLNConfig(dim=DIM, num_layers=2),
+    "mcln_literal": MCLNConfig(dim=DIM, num_layers=2, num_blocks=1, attend="batch", counterfactual="paper"),
     "lmmrec": LMMREC,
     "lmmrec_learned": dataclasses.replace(LMMREC, text_source="learned"),
     "lmmrec_dropout": dataclasses.replace(LMMREC, base=dataclasses.replace(BASE, edge_dropout=0.3)),

@@ -1,0 +1,221 @@
+"""What MCLN makes of users and items, and its losses: usable by itself and behind another model.
+
+Li et al., "Multi-modal Counterfactual Learning Network for Multimedia-based Recommendation", SIGIR 2023. Ids are
+propagated over the interactions; the id and the projected modalities of an item are its tokens, which attend to each
+other, less the attention that an item would attract that the user has not chosen.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from flax.linen.initializers import xavier_uniform
+
+from jaxrec.errors import UserError
+from jaxrec.models.base import Context, Params
+from jaxrec.models.mcln_config import MCLNItemsConfig
+from jaxrec.nn.contrast import normalize
+from jaxrec.nn.losses import bpr_loss, half_squared_norm
+from jaxrec.nn.modality_attention import ModalityAttention
+from jaxrec.nn.negative_sampling import sample_negatives
+from jaxrec.nn.propagation import propagate, propagate_rows
+
+IMAGE = "image"
+"""The modality that MCLNItemsConfig.image_weight is of."""
+
+
+@flax.struct.dataclass
+class Catalogue:
+    """users: [U, d] propagated; tokens: [I, T, d] the propagated id and each modality, in order of their names; mask:
+    [I, T] bool, False where an item lacks the modality."""
+
+    users: jax.Array
+    tokens: jax.Array
+    mask: jax.Array
+
+
+def modality_names(ctx: Context) -> tuple[str, ...]:
+    """Modalities of the data, in order."""
+    return tuple(sorted(ctx.item_features or {}))
+
+
+def init_items(rng: jax.Array, config: MCLNItemsConfig, num_users: int, num_items: int, ctx: Context) -> Params:
+    """First parameters, Xavier-uniform, users and items apart.
+
+    {"nodes": {"embedding": [U + I, d]}, "modalities": {name: {"kernel": [W, d]}}, "attention": blocks, "output":
+    {"kernel": [T d, d]}}, and "negative_output" like "output" in the paper's reading.
+    """
+    names, xavier, dim = modality_names(ctx), xavier_uniform(), config.dim
+    if not names:
+        raise UserError("features.paths: found no vectors of items for MCLN, allowed: one modality or more")
+    user_rng, item_rng, projection_rng, attention_rng, output_rng = jax.random.split(rng, 5)
+    tables = [xavier(user_rng, (num_users, dim)), xavier(item_rng, (num_items, dim))]
+    features = ctx.item_features or {}
+    width = (1 + len(names)) * dim
+    outputs = ("output",) if config.counterfactual == "alike" else ("output", "negative_output")
+    rows = (1, 1, width) if config.attend == "batch" else (1, 1 + len(names), dim)
+    there = jnp.ones(rows[:2], bool)
+    attention = ModalityAttention(config.num_blocks).init(attention_rng, jnp.zeros(rows), there, jnp.zeros(rows), there)
+    return {
+        "nodes": {"embedding": jnp.concatenate(tables)},
+        "modalities": {
+            name: {"kernel": xavier(jax.random.fold_in(projection_rng, place), (features[name].shape[1], dim))}
+            for place, name in enumerate(names)
+        },
+        "attention": attention["params"],
+    } | {
+        name: {"kernel": xavier(jax.random.fold_in(output_rng, place), (width, dim))}
+        for place, name in enumerate(outputs)
+    }
+
+
+def read_catalogue(params: Params, config: MCLNItemsConfig, ctx: Context) -> Catalogue:
+    """One propagation of the ids and one projection of each modality, of all users and items."""
+    nodes = propagate(params["nodes"]["embedding"], ctx.graph, num_layers=config.num_layers, mesh=ctx.mesh)
+    users, items = nodes[: ctx.graph.num_users], nodes[ctx.graph.num_users :]
+    return Catalogue(users, *_tokens(params, ctx, items, None))
+
+
+def item_vectors(
+    params: Params,
+    config: MCLNItemsConfig,
+    ctx: Context,
+    item_ids: jax.Array | None = None,
+    catalogue: Catalogue | None = None,
+) -> jax.Array:
+    """All that MCLN scores an item by, id + weight * image + other modalities + what they are fused to: [I, d], or
+    [R, d] of item_ids [R] int32. Nothing is drawn; catalogue: that of `read_catalogue`, where it is at hand.
+    """
+    catalogue = read_catalogue(params, config, ctx) if catalogue is None else catalogue
+    tokens, mask = catalogue.tokens, catalogue.mask
+    others, other_mask = tokens, mask
+    if item_ids is not None:
+        tokens, mask = tokens[item_ids], mask[item_ids]
+    if config.counterfactual == "paper":
+        fused = _fuse(params, config, tokens, mask, tokens, mask)
+    elif config.attend == "batch":
+        # The mean of what unchosen items attract is the same for every row that is read: the softmax does not see it.
+        fused = _fuse(params, config, tokens, mask)
+    else:
+        fused = _fuse(params, config, tokens, mask, others, other_mask, average=True)
+    return jnp.einsum("rtd,t->rd", tokens, _weights(config, ctx)) + fused
+
+
+def pair_losses(
+    params: Params,
+    config: MCLNItemsConfig,
+    user_ids: jax.Array,
+    item_ids: jax.Array,
+    negative_item_ids: jax.Array,
+    mask: jax.Array,
+    ctx: Context,
+    rng: jax.Array,
+    catalogue: Catalogue | None = None,
+) -> dict[str, jax.Array]:
+    """MCLN's loss of one batch in weighted parts: a BPR of the ids, of each modality and of the fused vectors, and L2.
+
+    user_ids, item_ids, negative_item_ids: [B] int32; mask: [B] bool. For each row one more item is drawn that its user
+    has not chosen, whose attention is subtracted. catalogue: that of `read_catalogue`, where it is at hand.
+    """
+    drawn = sample_negatives(rng, user_ids, ctx.graph.user_indptr, ctx.graph.user_items, ctx.graph.num_items)
+    items = jnp.concatenate([item_ids, negative_item_ids, drawn])
+    if catalogue is None:
+        table, rows = params["nodes"]["embedding"], (user_ids, items)
+        nodes = propagate_rows(table, ctx.graph, rows, num_layers=config.num_layers, mesh=ctx.mesh).mean(0)
+        users = nodes[: len(user_ids)]
+        tokens, there = _tokens(params, ctx, nodes[len(user_ids) :], items)
+    else:
+        users, tokens, there = catalogue.users[user_ids], catalogue.tokens[items], catalogue.mask[items]
+    # [3, B, T, d]: positives, negatives, drawn ones.
+    tokens = tokens.reshape(3, -1, *tokens.shape[1:])
+    there = there.reshape(3, -1, there.shape[-1])
+    fused = _fuse_pairs(params, config, tokens, there, mask)
+
+    parts = {}
+    names = ("id", *modality_names(ctx))
+    for place, name in enumerate(names):
+        rows = mask & there[0, :, place] & there[1, :, place]
+        parts[f"bpr_{name}"] = bpr_loss(users, tokens[0, :, place], tokens[1, :, place], rows)
+    parts["bpr_fused"] = bpr_loss(users, *fused, mask)
+    nodes = jnp.concatenate([user_ids, item_ids + ctx.graph.num_users, negative_item_ids + ctx.graph.num_users])
+    ego = params["nodes"]["embedding"][nodes].reshape(3, -1, config.dim)
+    projected = jnp.moveaxis(tokens[:2, :, 1:], 2, 0).reshape(-1, *ego.shape[1:])
+    parts["l2"] = config.regularization * half_squared_norm(jnp.concatenate([ego, projected, fused]), mask)
+    return parts
+
+
+def _tokens(params: Params, ctx: Context, ids: jax.Array, item_ids: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """Tokens [R, T, d] and their mask [R, T] of items whose propagated ids are [R, d]."""
+    tokens, masks = [ids], [jnp.ones(len(ids), bool)]
+    for name in modality_names(ctx):
+        assert ctx.item_features is not None
+        assert ctx.item_feature_masks is not None
+        features, mask = ctx.item_features[name], ctx.item_feature_masks[name]
+        kernel = params["modalities"][name]["kernel"]
+        if item_ids is None:
+            projected = project(features, mask, kernel)
+        elif len(features) <= len(item_ids):
+            projected, mask = project(features, mask, kernel)[item_ids], mask[item_ids]
+        else:
+            mask = mask[item_ids]
+            projected = project(features[item_ids], mask, kernel)
+        tokens.append(projected)
+        masks.append(mask)
+    return jnp.stack(tokens, axis=1), jnp.stack(masks, axis=1)
+
+
+def project(features: jax.Array, mask: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Features [R, W] scaled to unit length times kernel [W, d]; 0 where the mask [R] has none."""
+    return normalize(jnp.where(mask[:, None], features, 0.0)) @ kernel
+
+
+def _weights(config: MCLNItemsConfig, ctx: Context) -> jax.Array:
+    """The weight of each token in a score, [T]."""
+    return jnp.array([1.0, *(config.image_weight if name == IMAGE else 1.0 for name in modality_names(ctx))])
+
+
+def _fuse_pairs(
+    params: Params, config: MCLNItemsConfig, tokens: jax.Array, there: jax.Array, mask: jax.Array
+) -> jax.Array:
+    """Fused vectors of positives and negatives, [2, B, d]; tokens [3, B, T, d] of there [3, B, T]."""
+    positives, negatives, drawn = zip(tokens, there, strict=True)
+    options: dict[str, Any] = {"rows": mask} if config.attend == "batch" else {}
+    if config.counterfactual == "paper":
+        fused = _fuse(params, config, *positives, *drawn, **options)
+        return jnp.stack([fused, _fuse(params, config, *negatives, output="negative_output", **options)])
+    return jnp.stack([_fuse(params, config, *own, *drawn, **options) for own in (positives, negatives)])
+
+
+def _fuse(
+    params: Params,
+    config: MCLNItemsConfig,
+    tokens: jax.Array,
+    mask: jax.Array,
+    others: jax.Array | None = None,
+    other_mask: jax.Array | None = None,
+    *,
+    average: bool = False,
+    rows: jax.Array | None = None,
+    output: str = "output",
+) -> jax.Array:
+    """One vector [R, d] of each item's tokens [R, T, d] under mask [R, T]; others as in ModalityAttention.
+
+    rows: [R] bool, which rows are real, where items attend to each other.
+    """
+    width = math.prod(tokens.shape[1:])
+    if config.attend == "batch":
+        flat = jnp.where(mask[..., None], tokens, 0.0).reshape(1, -1, width)
+        real = (jnp.ones(len(tokens), bool) if rows is None else rows)[None]
+        if others is not None:
+            assert other_mask is not None
+            others = jnp.where(other_mask[..., None], others, 0.0).reshape(1, -1, width)
+            other_mask = real
+        tokens, mask = flat, real
+    attention = ModalityAttention(config.num_blocks)
+    read = attention.apply({"params": params["attention"]}, tokens, mask, others, other_mask, average=average)
+    assert isinstance(read, jax.Array)
+    return jax.nn.relu(read.reshape(-1, width) @ params[output]["kernel"])
