@@ -146,9 +146,13 @@ def as_markdown(record: dict[str, Any]) -> str:
         lines += ["", f"Gate {record['gate']:.3f}.", "", "| expert | share |", "|---|---:|"]
         lines += [f"| {name} | {share:.3f} |" for name, share in record["experts"].items()]
     if "errors" in record:
-        lines += ["", "| behaviour | modality | measure | raw | denoised | ratio |", "|---|---|---|---:|---:|---:|"]
         lines += [
-            f"| {e['behavior']} | {e['modality']} | {e['measure']} | {e['raw']:.5f} | {e['denoised']:.5f} | "
+            "",
+            "| behaviour | modality | behind | measure | raw | denoised | ratio |",
+            "|---|---|---|---|---:|---:|---:|",
+        ]
+        lines += [
+            f"| {e['behavior']} | {e['modality']} | {e['stage']} | {e['measure']} | {e['raw']:.5f} | {e['denoised']:.5f} | "
             f"{e['ratio']:.3f} |"
             for e in record["errors"]
         ]

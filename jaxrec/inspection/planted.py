@@ -30,37 +30,48 @@ def clean_vectors(dataset: Dataset) -> dict[str, np.ndarray]:
 
 
 def denoising_errors(run: LoadedRun, readings: Readings) -> list[dict[str, Any]]:
-    """Mean squared errors to the truth before and behind denoising, a record for each behaviour and modality.
+    """Mean squared errors to the truth before and behind denoising, a record for each behaviour, modality and measure.
 
+    stage: modality, behind the stage that is to clean the features of items; both, behind behaviour denoising too,
+    where a behaviour goes through it: that one is to tell what the user meant, and may well leave the item.
     own_space: both and the truth in the space that is denoised, the truth by the projection that the features go
     through. event: a linear map from the features of an event to the clean vector of its item, fitted on the events of
     four fifths of the items and judged on those of the others, five times; its ridge penalty is chosen within the four
     fifths. item: the same from the means over an item's events. Raw and denoised features have maps of their own, made
     alike.
     """
+    assert isinstance(run.model, M3BSR)
     records = []
     clean = clean_vectors(run.dataset)
     for behavior, label in enumerate(readings.behaviors):
         item_ids = readings.item_ids(behavior)
+        stages = {"modality": readings.modality_denoised}
+        if behavior < len(readings.behaviors) - 1:
+            stages["both"] = readings.denoised
         for name, truth in clean.items():
             if name not in readings.features or len(item_ids) == 0:
                 continue
-            raw, denoised = (readings.rows(v[name], behavior) for v in (readings.features, readings.denoised))
-            assert isinstance(run.model, M3BSR)
             target = np.asarray(run.model.project(run.params, name, jnp.asarray(truth)))[item_ids]
-            pairs = {"own_space": (_mse(raw, target), _mse(denoised, target))}
-            few = np.sort(np.random.default_rng(0).permutation(len(item_ids))[:MAX_EVENTS])
-            before, behind = (held_out_error(rows[few], item_ids[few], truth) for rows in (raw, denoised))
-            pairs["event"] = before, behind
-            means = (item_means(item_ids, rows) for rows in (raw, denoised))
-            before, behind = (held_out_error(rows, items, truth) for items, rows in means)
-            pairs["item"] = before, behind
-            for measure, (before, behind) in pairs.items():
-                records.append(
-                    {"behavior": label, "modality": name, "measure": measure, "raw": before, "denoised": behind}
-                    | {"ratio": behind / before}
-                )
+            before = _errors(readings.rows(readings.features[name], behavior), target, item_ids, truth)
+            for stage, denoised in stages.items():
+                behind = _errors(readings.rows(denoised[name], behavior), target, item_ids, truth)
+                records += [
+                    {"behavior": label, "modality": name, "stage": stage, "measure": measure}
+                    | {"raw": before[measure], "denoised": behind[measure], "ratio": behind[measure] / before[measure]}
+                    for measure in before
+                ]
     return records
+
+
+def _errors(rows: np.ndarray, target: np.ndarray, item_ids: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """The three errors of rows [n, w] of events: to target [n, w], and by linear maps to truth[item_ids]."""
+    few = np.sort(np.random.default_rng(0).permutation(len(item_ids))[:MAX_EVENTS])
+    items, means = item_means(item_ids, rows)
+    return {
+        "own_space": _mse(rows, target),
+        "event": held_out_error(rows[few], item_ids[few], truth),
+        "item": held_out_error(means, items, truth),
+    }
 
 
 def item_means(item_ids: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

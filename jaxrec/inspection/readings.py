@@ -24,8 +24,8 @@ _BATCH = 256
 class Readings:
     """U users that are read, B behaviours, modalities by name, L places, E experts.
 
-    users: [U] int32. histories: [U, B, L] int32, item id + 1, 0 where there is nothing. features, denoised: modality ->
-    [U, B, L, w] float32, before and behind both denoising stages. attention: [U, E, L], what each expert's vector reads
+    users: [U] int32. histories: [U, B, L] int32, item id + 1, 0 where there is nothing. features, modality_denoised,
+    denoised: modality -> [U, B, L, w] float32, before, between and behind the two denoising stages. attention: [U, E, L], what each expert's vector reads
     of each event; None where there are no experts. removed: [U, L], by how much a user's vector moves without the event
     of the shallowest behaviour, as a share of its length. summands: [U, E, d], what each expert adds to the user's
     vector, experts as in `experts`; None without a shared expert. gate: [U, d]. seconds_per_user: of scoring all items.
@@ -35,6 +35,7 @@ class Readings:
     histories: np.ndarray
     behaviors: tuple[str, ...]
     features: dict[str, np.ndarray]
+    modality_denoised: dict[str, np.ndarray]
     denoised: dict[str, np.ndarray]
     attention: np.ndarray | None
     removed: np.ndarray
@@ -82,6 +83,7 @@ def read_run(run: LoadedRun) -> Readings:
         return {
             "histories": jnp.stack([rows[:, -model.config.max_length :] for rows in given], axis=1),
             "features": found.features,
+            "modality_denoised": found.modality_denoised,
             "denoised": found.denoised,
             "attention": model.attention(encoded, batch) if with_experts else None,
             "removed": jax.lax.map(without, jnp.arange(length)).T,
@@ -99,6 +101,7 @@ def read_run(run: LoadedRun) -> Readings:
         histories=whole["histories"],
         behaviors=behaviors,
         features=whole["features"],
+        modality_denoised=whole["modality_denoised"],
         denoised=whole["denoised"],
         attention=whole["attention"],
         removed=whole["removed"],

@@ -38,7 +38,14 @@ class DenoisingConfig:
     objective: Literal["noise", "paper"] = "noise"
     """Error of the predicted noise; or Eq. 10 and 13 as printed, which are least where nothing is denoised."""
     inference: Literal["onestep", "chain"] = "onestep"
-    """At evaluation: clean features out of step T at once, as in training; or by all T reverse steps."""
+    """At evaluation: clean features out of one step at once, as in training; or by all reverse steps from it on."""
+    inference_step: int | None = None
+    """At evaluation features are taken for a state of this step, with as much noise; None: the step in the middle."""
+
+    @property
+    def first_step(self) -> int:
+        """The step that features are taken for at evaluation, 1 to num_steps."""
+        return self.inference_step or (self.num_steps + 1) // 2
 
     def make_schedule(self) -> NoiseSchedule:
         """The noise schedule of the stage."""
@@ -135,6 +142,10 @@ class M3BSRConfig:
             rules |= {
                 f"{stage}.weight": from_zero,
                 f"{stage}.num_steps": one,
+                f"{stage}.inference_step": (
+                    lambda value, last=getattr(self, stage).num_steps: value is None or 1 <= value <= last,
+                    "1 to num_steps, or none for the middle",
+                ),
                 f"{stage}.noise_low": (lambda value: 0 < value < 1, "between 0 and 1"),
                 f"{stage}.noise_high": (lambda value, low=low: low <= value < 1, "from noise_low to below 1"),
             }

@@ -97,18 +97,17 @@ class DenoisingStage(nn.Module):
         return denoised, literal_error(schedule, state, steps, fixed, self.both_terms)
 
     def _infer(self, network: nn.Module, rows: jax.Array, condition: jax.Array, condition_mask: jax.Array) -> jax.Array:
-        """Without drawing: from signal_T h_0, the state that noise would be added to."""
-        schedule = self.config.make_schedule()
-        last = schedule.num_steps
-        state = rows * schedule.signal[last - 1]
+        """Without drawing: from signal_t h_0, as if the noise of step t were what the features carry themselves."""
+        schedule, first = self.config.make_schedule(), self.config.first_step
+        state = rows * schedule.signal[first - 1]
         apply, variables = _pure(network)
 
         def predict(state: jax.Array, step: jax.Array) -> jax.Array:
             return apply(variables, state, jnp.broadcast_to(step, rows.shape[:1]), condition, condition_mask)
 
         if self.config.inference == "chain":
-            return reverse_chain(schedule, state, predict)
-        return predict_clean(schedule, state, last, predict(state, jnp.int32(last)))
+            return reverse_chain(schedule, state, predict, first)
+        return predict_clean(schedule, state, first, predict(state, jnp.int32(first)))
 
 
 def _alike(features: Tokens, conditions: Tokens) -> list[tuple[str, ...]]:

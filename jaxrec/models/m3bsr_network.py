@@ -20,8 +20,8 @@ class Interests:
     """What the network makes of B histories of N behaviours in M modalities; experts in order of behaviour, modality.
 
     users: [B, d]. vectors: [B, E, d], the experts', the shared one first, None without experts. modality_error,
-    behavior_error: mean reconstruction errors, 0 where nothing is diffused. features, denoised: modality ->
-    [B, N, L, w], before and behind both denoising stages. gate: [B, d], the share of the common interests; summands:
+    behavior_error: mean reconstruction errors, 0 where nothing is diffused. features, modality_denoised, denoised:
+    modality -> [B, N, L, w], before, between and behind the two denoising stages. gate: [B, d], the share of the common interests; summands:
     [B, E, d], what each expert adds to the user's vector, the shared one first; None without a shared expert.
     """
 
@@ -30,6 +30,7 @@ class Interests:
     modality_error: jax.Array
     behavior_error: jax.Array
     features: Tokens
+    modality_denoised: Tokens
     denoised: Tokens
     gate: jax.Array | None
     summands: jax.Array | None
@@ -49,14 +50,14 @@ class M3BSRNetwork(nn.Module):
         "dropout" must be given.
         """
         features = tokens | {ID: IdFeatures(self.config, self.num_users, name="ids")(tokens[ID], user_ids)}
-        denoised, modality_error = self._denoise_modalities(features, mask, train)
-        denoised, behavior_error = self._denoise_behaviors(denoised, mask, train)
+        between, modality_error = self._denoise_modalities(features, mask, train)
+        denoised, behavior_error = self._denoise_behaviors(between, mask, train)
         stacked = self._project(denoised)
         if self.config.extraction == "mean":
             users, vectors, gate, summands = self._mean(stacked, mask), None, None, None
         else:
             users, vectors, gate, summands = self._extract(stacked, mask, train)
-        return Interests(users, vectors, modality_error, behavior_error, features, denoised, gate, summands)
+        return Interests(users, vectors, modality_error, behavior_error, features, between, denoised, gate, summands)
 
     def _denoise_modalities(self, features: Tokens, mask: jax.Array, train: bool) -> tuple[Tokens, jax.Array]:
         """Every behaviour's features under the ids of the same behaviour, all behaviours in one call (Eq. 6 to 10)."""

@@ -100,18 +100,20 @@ def reverse_step(schedule: NoiseSchedule, state: jax.Array, steps: jax.Array | i
     return (state - _at(schedule.removal, steps, state) * predicted) / _at(schedule.keep, steps, state)
 
 
-def reverse_chain(schedule: NoiseSchedule, state: Any, predict: Callable[[Any, jax.Array], Any]) -> Any:
-    """h_0 out of h_T by T reverse steps in one scan.
+def reverse_chain(
+    schedule: NoiseSchedule, state: Any, predict: Callable[[Any, jax.Array], Any], first: int | None = None
+) -> Any:
+    """h_0 out of h_t by t reverse steps in one scan; first: t, T where it is not given.
 
     state: an array, or a tree of arrays that go the way together. predict(state, step) gives the noise of the whole
-    tree; step: int32 scalar, from T to 1.
+    tree; step: int32 scalar, from t to 1.
     """
 
     def step_back(state: Any, step: jax.Array) -> tuple[Any, None]:
         predicted = predict(state, step)
         return jax.tree.map(lambda h, e: reverse_step(schedule, h, step, e), state, predicted), None
 
-    return jax.lax.scan(step_back, state, jnp.arange(schedule.num_steps, 0, -1, dtype=jnp.int32))[0]
+    return jax.lax.scan(step_back, state, jnp.arange(first or schedule.num_steps, 0, -1, dtype=jnp.int32))[0]
 
 
 def noise_error(predicted: jax.Array, noise: jax.Array) -> jax.Array:

@@ -37,6 +37,7 @@ def read(dataset, removed=None):
         histories=tables,
         behaviors=dataset.behavior_names,
         features={},
+        modality_denoised={},
         denoised={},
         attention=None,
         removed=nothing if removed is None else removed,
