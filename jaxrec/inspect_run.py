@@ -152,8 +152,8 @@ def as_markdown(record: dict[str, Any]) -> str:
             "|---|---|---|---|---:|---:|---:|",
         ]
         lines += [
-            f"| {e['behavior']} | {e['modality']} | {e['stage']} | {e['measure']} | {e['raw']:.5f} | {e['denoised']:.5f} | "
-            f"{e['ratio']:.3f} |"
+            f"| {e['behavior']} | {e['modality']} | {e['stage']} | {e['measure']} | {e['raw']:.5f} | "
+            f"{e['denoised']:.5f} | {e['ratio']:.3f} |"
             for e in record["errors"]
         ]
     if "accidents" in record:

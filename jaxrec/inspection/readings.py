@@ -25,10 +25,11 @@ class Readings:
     """U users that are read, B behaviours, modalities by name, L places, E experts.
 
     users: [U] int32. histories: [U, B, L] int32, item id + 1, 0 where there is nothing. features, modality_denoised,
-    denoised: modality -> [U, B, L, w] float32, before, between and behind the two denoising stages. attention: [U, E, L], what each expert's vector reads
-    of each event; None where there are no experts. removed: [U, L], by how much a user's vector moves without the event
-    of the shallowest behaviour, as a share of its length. summands: [U, E, d], what each expert adds to the user's
-    vector, experts as in `experts`; None without a shared expert. gate: [U, d]. seconds_per_user: of scoring all items.
+    denoised: modality -> [U, B, L, w] float32, before, between and behind the two denoising stages. attention:
+    [U, E, L], what each expert's vector reads of each event; None where there are no experts. removed: [U, L], by how
+    much a user's vector moves without the event of the shallowest behaviour, as a share of its length. summands:
+    [U, E, d], what each expert adds to the user's vector, experts as in `experts`; None without a shared expert.
+    gate: [U, d]. seconds_per_user: of scoring all items.
     """
 
     users: np.ndarray

@@ -138,12 +138,12 @@ class M3BSRConfig:
             "init_std": (lambda value: value > 0, "above 0"),
         }
         for stage in ("modality", "behavior"):
-            low = getattr(self, stage).noise_low
+            low, last = getattr(self, stage).noise_low, getattr(self, stage).num_steps
             rules |= {
                 f"{stage}.weight": from_zero,
                 f"{stage}.num_steps": one,
                 f"{stage}.inference_step": (
-                    lambda value, last=getattr(self, stage).num_steps: value is None or 1 <= value <= last,
+                    lambda value, last=last: value is None or 1 <= value <= last,
                     "1 to num_steps, or none for the middle",
                 ),
                 f"{stage}.noise_low": (lambda value: 0 < value < 1, "between 0 and 1"),

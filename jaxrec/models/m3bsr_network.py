@@ -21,8 +21,9 @@ class Interests:
 
     users: [B, d]. vectors: [B, E, d], the experts', the shared one first, None without experts. modality_error,
     behavior_error: mean reconstruction errors, 0 where nothing is diffused. features, modality_denoised, denoised:
-    modality -> [B, N, L, w], before, between and behind the two denoising stages. gate: [B, d], the share of the common interests; summands:
-    [B, E, d], what each expert adds to the user's vector, the shared one first; None without a shared expert.
+    modality -> [B, N, L, w], before, between and behind the two denoising stages. gate: [B, d], the share of the
+    common interests; summands: [B, E, d], what each expert adds to the user's vector, the shared one first; both None
+    without a shared expert.
     """
 
     users: jax.Array
