@@ -1,6 +1,7 @@
-"""`python -m jaxrec.prepare --path FILE [--out DIR] [--flag value …]`: read, filter, split, and say what came of it.
+"""`python -m jaxrec.prepare [--config FILE] [--out DIR] [--flag value …]`: read, filter, split, and say so.
 
 The flags are those of an experiment's data, with or without `data.` in front: `--split given`, `--filter.user-core 5`.
+Without `--config` they stand for themselves, with it they are laid over the data of that config.
 What is prepared is kept, so that a run with the same settings starts at once.
 """
 
@@ -16,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from jaxrec.command_line import run_command
-from jaxrec.config import Experiment, override
+from jaxrec.config import Experiment, load_config, override
 from jaxrec.data.behaviors import behavior_sentences
 from jaxrec.data.config import DataConfig
 from jaxrec.data.dataset import Dataset
@@ -24,12 +25,13 @@ from jaxrec.data.export import check_export_folder, export
 from jaxrec.data.leakage import leakage_sentences
 from jaxrec.data.noise import noise_sentences
 from jaxrec.data.prepared import load_dataset
+from jaxrec.data.published import check_published, counts_beside, published_sentence
 from jaxrec.errors import UserError
 
-_PROGRAM = "python -m jaxrec.prepare [--out DIR]"
+_PROGRAM = "python -m jaxrec.prepare [--config FILE] [--out DIR]"
 _DESCRIPTION = (
-    "Read interactions, filter and split them, and say what came of it. --out DIR writes the parts as CSV with raw "
-    "ids, the item texts and the provenance into a new folder."
+    "Read interactions, filter and split them, and say what came of it. --config FILE takes the data of an experiment. "
+    "--out DIR writes the parts as CSV with raw ids, the item texts and the provenance into a new folder."
 )
 
 
@@ -40,8 +42,9 @@ class _NoModel:
 
 def main(argv: list[str]) -> int:
     """Prepare one dataset; the exit status."""
-    out, rest = _take_out(argv)
-    config = _parse(rest)
+    out, rest = _take_path(argv, "--out", "a folder")
+    config_file, rest = _take_path(rest, "--config", "a Python file, such as configs/lightgcn_yelp_small.py")
+    config = _parse(rest, config_file)
     if out is not None:
         check_export_folder(out)
     notices = Console(stderr=True, highlight=False)
@@ -50,15 +53,15 @@ def main(argv: list[str]) -> int:
         notices.print(
             "jaxrec: no data was given: this is the built-in sample, synthetic users and items", soft_wrap=True
         )
-    print_preparation(Console(highlight=False), dataset)
+    print_preparation(Console(highlight=False), dataset, config.published)
     if out is not None:
         export(dataset, out)
         notices.print(f"jaxrec: written to {out}", soft_wrap=True, markup=False)
     return 0
 
 
-def print_preparation(console: Console, dataset: Dataset) -> None:
-    """The steps with their counts, the parts, and what the split leaks."""
+def print_preparation(console: Console, dataset: Dataset, published: tuple[int, ...] = ()) -> None:
+    """The steps with their counts, the parts, all of them beside the counts of a paper, and what the split leaks."""
     record = dataset.provenance
     table = Table(title=f"{dataset.name}: {record['source']['name']}", title_justify="left")
     table.add_column("step")
@@ -74,10 +77,17 @@ def print_preparation(console: Console, dataset: Dataset) -> None:
     table.add_section()
     for name, counts in record["split"]["parts"].items():
         row(name, counts)
+    told = []
+    if published:
+        found, printed = counts_beside(dataset, published)
+        table.add_section()
+        row("all parts", found)
+        row("as published", printed)
+        told.append(published_sentence(found, printed))
     console.print(table)
     if "behaviors" in record:
         console.print(_behaviors_table(record["behaviors"]))
-    told = [*_skipped(record["source"]), *behavior_sentences(record), *noise_sentences(record)]
+    told += [*_skipped(record["source"]), *behavior_sentences(record), *noise_sentences(record)]
     for line in [*told, *leakage_sentences(record["leakage"])]:
         console.print(line, soft_wrap=True, markup=False)
     console.print(f"sha256 {dataset.sha256}", soft_wrap=True)
@@ -117,30 +127,32 @@ def _skipped(source: dict) -> list[str]:
     return [f"{source['skipped_rows']:,} bad rows were skipped, such as {examples}"]
 
 
-def _take_out(argv: list[str]) -> tuple[pathlib.Path | None, list[str]]:
-    """Take `--out DIR` or `--out=DIR` out of argv, wherever it stands."""
-    out, rest, words = None, [], iter(argv)
+def _take_path(argv: list[str], flag: str, allowed: str) -> tuple[pathlib.Path | None, list[str]]:
+    """Take `FLAG PATH` or `FLAG=PATH` out of argv, wherever it stands."""
+    path, rest, words = None, [], iter(argv)
     for word in words:
-        flag, equals, value = word.partition("=")
-        if flag != "--out":
+        name, equals, value = word.partition("=")
+        if name != flag:
             rest.append(word)
             continue
         value = value if equals else next(words, "")
         if not value or value.startswith("--"):
-            raise UserError("--out: no value, allowed: a folder")
-        out = pathlib.Path(value).expanduser()
-    return out, rest
+            raise UserError(f"{flag}: no value, allowed: {allowed}")
+        path = pathlib.Path(value).expanduser()
+    return path, rest
 
 
-def _parse(argv: list[str]) -> DataConfig:
+def _parse(argv: list[str], config_file: pathlib.Path | None) -> DataConfig:
     if any(word in ("-h", "--help") for word in argv):
         tyro.cli(DataConfig, args=["--help"], prog=_PROGRAM, description=_DESCRIPTION)
     whole = [f"--data.{word[2:]}" if _is_bare(word) else word for word in argv]
+    given = DataConfig() if config_file is None else load_config(config_file).data
     try:
-        config = override(Experiment(model=_NoModel()), whole).data
+        config = override(Experiment(model=_NoModel(), data=given), whole).data
+        check_published(config)
     except UserError as error:
         raise UserError(_bare(str(error))) from error
-    named = any(word.partition("=")[0] == "--data.name" for word in whole)
+    named = any(word.partition("=")[0] == "--data.name" for word in whole) or config_file is not None
     if config.path is not None and not named:
         config = dataclasses.replace(config, name=pathlib.Path(config.path).name.partition(".")[0] or config.name)
     return config

@@ -15,6 +15,7 @@ from jaxrec.data.filters import check_filter
 from jaxrec.data.item_features import check_item_features
 from jaxrec.data.noise import check_noise
 from jaxrec.data.profiles.load import check_profiles
+from jaxrec.data.published import check_published
 from jaxrec.data.splits import check_split
 from jaxrec.data.text import check_text
 from jaxrec.errors import UserError
@@ -101,6 +102,7 @@ def _validate_data(experiment: Experiment[Any]) -> None:
     check_split(data)
     check_filter(data.filter)
     check_noise(data)
+    check_published(data)
 
 
 def _validate_train(experiment: Experiment[Any]) -> None:

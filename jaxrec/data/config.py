@@ -92,5 +92,7 @@ class DataConfig:
     """Share of the training interactions added as pairs that stand in no part: what a model suffers from noise."""
     noise_seed: int = 0
     """Seed of these pairs; those of a smaller share are the first of those of a larger one."""
+    published: tuple[int, ...] = dataclasses.field(default=(), metadata={"added": "0.2", "hash": False})
+    """Interactions, users and items as a paper counts them; jaxrec.prepare prints them beside what is found."""
     cache: str | None = dataclasses.field(default=None, metadata={"hash": False})
     """Folder of prepared data sets (default: $JAXREC_CACHE or ~/.cache/jaxrec)."""

@@ -15,7 +15,8 @@ A folder holds `manifest.json` and what it names:
      "dataset_sha256": "…"}        data set whose training part user texts and reviews are of (optional, checked)
 
 Other keys (inputs_sha256, prompts, dates) are kept and are part of the hash. A path may also be one `.safetensors`
-file (tensors `item`, and optionally `user`, `item_mask`, `user_mask`) or one `.npy` file of item vectors.
+file (tensors `item`, and optionally `user`, `item_mask`, `user_mask`), one `.npy` file of item vectors, or one `.txt`
+file of lines, each a raw id and its vector (jaxrec.data.vector_lines).
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ import numpy as np
 from jaxrec.data.array_files import read_array, read_safetensors
 from jaxrec.data.interactions import IdMap
 from jaxrec.data.manifest import MANIFEST, read_manifest, read_utf8
+from jaxrec.data.vector_lines import read_vector_lines
 from jaxrec.errors import UserError
 
 REQUIRED_KEYS = ("schema", "model", "dim", "item")
 FILE_KEYS = ("item", "user", "item_mask", "user_mask", "item_ids", "user_ids")
+_SINGLE = ".npy, .safetensors or .txt"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,7 +90,7 @@ class GivenText:
 
 
 def read_text_files(path: str | Path) -> GivenText:
-    """Read a manifest folder, a .safetensors file or a .npy file of item vectors.
+    """Read a manifest folder, a .safetensors file, or a .npy or .txt file of item vectors.
 
     Raises: UserError where something is missing, of another type or shape, or not finite.
     """
@@ -95,8 +98,8 @@ def read_text_files(path: str | Path) -> GivenText:
     if path.is_dir():
         manifest, files = _read_manifest(path)
     elif not path.exists():
-        raise UserError(f"{path}: not found; text.path is a folder with {MANIFEST}, or a .npy or .safetensors file")
-    elif path.suffix == ".npy":
+        raise UserError(f"{path}: not found; allowed: a folder with {MANIFEST}, or a {_SINGLE} file")
+    elif path.suffix == ".txt" or path.suffix == ".npy":
         manifest, files = {}, {"item": path}
     elif path.suffix == ".safetensors":
         held = read_safetensors(path)
@@ -106,9 +109,9 @@ def read_text_files(path: str | Path) -> GivenText:
             raise UserError(f"{path}: no tensor `item`; found {', '.join(sorted(held)) or 'none'}")
     else:
         raise UserError(
-            f"{path}: text.path is a folder with {MANIFEST}, or a .npy or .safetensors file; found {path.suffix}"
+            f"{path}: found {path.suffix or 'no ending'}; allowed: a folder with {MANIFEST}, or a {_SINGLE} file"
         )
-    item = _read_rows("item", files)
+    item = _read_lines(path) if path.suffix == ".txt" else _read_rows("item", files)
     user = _read_rows("user", files) if "user" in files else None
     dim = manifest.get("dim", item.vectors.shape[1])
     for rows in (item, user):
@@ -192,6 +195,11 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], dict[str, Path]]:
             raise UserError(f"{folder / name}: not found, though {MANIFEST} names it as {key}")
         files[key] = folder / name
     return manifest, files
+
+
+def _read_lines(path: Path) -> Rows:
+    raw_ids, vectors = read_vector_lines(path)
+    return Rows(path, vectors, np.asarray(vectors.any(axis=1)), raw_ids)
 
 
 def _read_rows(kind: str, files: dict[str, Path]) -> Rows:

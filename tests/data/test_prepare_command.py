@@ -109,3 +109,37 @@ def test_help_lists_the_flags(capsys, ratings):
     out = capsys.readouterr().out
     assert "--filter.user-core" in out
     assert "--out" in out
+
+
+def test_counts_stand_beside_those_that_a_paper_prints(capsys, ratings, tmp_path):
+    status, out, _ = run(capsys, "--path", ratings, "--published", 100, 12, 10)
+    assert status == 0
+    assert "as published" in out
+    assert "Against the published counts: -10 interactions (-10.00%)." in out
+    status, out, _ = run(capsys, "--path", ratings, "--published", 90, 12, 10)
+    assert "Against the published counts: the same." in out
+    for wrong in (("3",), ("1", "2", "0")):
+        status, _, err = run(capsys, "--path", ratings, "--published", *wrong)
+        assert status == 2
+        assert err.startswith("jaxrec: error: data.published: found")
+
+
+def test_a_config_names_its_data(capsys, ratings, tmp_path):
+    config = tmp_path / "shop.py"
+    config.write_text(
+        "from jaxrec.config import Experiment\n"
+        "from jaxrec.data.config import DataConfig, FilterConfig\n"
+        "from jaxrec.models.popularity import PopularityConfig\n"
+        "def get_config():\n"
+        "    data = DataConfig(name='shop', filter=FilterConfig(min_rating=2.0), published=(80, 12, 10))\n"
+        "    return Experiment(model=PopularityConfig(), data=data)\n"
+    )
+    status, out, _ = run(capsys, "--config", config, "--path", ratings)
+    assert status == 0
+    for words in ("shop", "min_rating 2.0", "as published"):
+        assert words in out
+    status, out, _ = run(capsys, f"--config={config}", "--path", ratings, "--filter.min-rating", 3)
+    assert "min_rating 3.0" in out
+    status, _, err = run(capsys, "--config", "--path", ratings)
+    assert status == 2
+    assert "--config: no value" in err

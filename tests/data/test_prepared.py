@@ -163,7 +163,7 @@ def test_content_and_recipe_are_in_the_key_and_name_and_place_are_not(source, tm
 
 
 def test_every_setting_is_in_the_recipe_or_known_not_to_matter():
-    apart = {"name", "path", "require_real", "cache"}
+    apart = {"name", "path", "require_real", "cache", "published"}
     fields = {field.name for field in dataclasses.fields(DataConfig)}
     in_use = DataConfig(reviews=True, behaviors=("a=b",), leave_one_out_from=2, implied="drop")
     assert set(recipe(in_use)) - {"version"} == fields - apart
