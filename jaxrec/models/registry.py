@@ -18,6 +18,7 @@ from jaxrec.models.polycf import PolyCF, PolyCFConfig
 from jaxrec.models.polycf_signal import PolyCFSignal, PolyCFSignalConfig
 from jaxrec.models.popularity import Popularity, PopularityConfig
 from jaxrec.models.sasrec import SASRec, SASRecConfig
+from jaxrec.models.uim import UiM, UiMConfig
 from jaxrec.models.vbpr import VBPR, VBPRConfig
 from jaxrec.models.weightedgcl import WeightedGCL, WeightedGCLConfig
 
@@ -36,6 +37,7 @@ CONFIGS: dict[str, type] = {
         ComiRecConfig,
         VBPRConfig,
         MCLNConfig,
+        UiMConfig,
     )
 }
 _MODELS: dict[type, Callable[..., Model]] = {
@@ -51,6 +53,7 @@ _MODELS: dict[type, Callable[..., Model]] = {
     ComiRecConfig: ComiRec,
     VBPRConfig: VBPR,
     MCLNConfig: MCLN,
+    UiMConfig: UiM,
 }
 
 

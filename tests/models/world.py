@@ -16,10 +16,12 @@ from jaxrec.models.lightgcn import LightGCNConfig
 from jaxrec.models.lmmrec import CoordinationConfig, CorrespondenceConfig, LMMRecConfig
 from jaxrec.models.m3bsr import M3BSRConfig
 from jaxrec.models.mcln import MCLNConfig
+from jaxrec.models.mcln_config import MCLNItemsConfig
 from jaxrec.models.polycf import PolyCFConfig
 from jaxrec.models.polycf_signal import PolyCFSignalConfig
 from jaxrec.models.popularity import PopularityConfig
 from jaxrec.models.sasrec import SASRecConfig
+from jaxrec.models.uim import UiMConfig
 from jaxrec.models.vbpr import VBPRConfig
 from jaxrec.models.weightedgcl import WeightedGCLConfig
 from jaxrec.nn.attention import stream_blocks
@@ -31,6 +33,15 @@ MAX_LENGTH = 5
 WIDTHS = {"image": 6, "text": 10}
 SASREC = SASRecConfig(dim=DIM, hidden_dim=12, dropout=0.0, max_length=MAX_LENGTH, init_std=0.3)
 M3BSR = M3BSRConfig(dim=DIM, id_dim=4, max_length=MAX_LENGTH, num_layers=1, num_heads=2, dropout=0.0, init_std=0.3)
+UIM = UiMConfig(
+    dim=DIM,
+    max_length=MAX_LENGTH,
+    profile_dim=4,
+    mcln=MCLNItemsConfig(dim=DIM, num_layers=2, num_blocks=1),
+    backbone_weight=0.5,
+    regularization=1e-4,
+    init_std=0.3,
+)
 BASE = LightGCNConfig(dim=DIM, num_layers=3, init_std=0.3)
 # Weights large enough that an error in any part shows in the total.
 LMMREC = LMMRecConfig(
@@ -64,6 +75,7 @@ SMALL = {
     "vbpr": VBPRConfig(dim=DIM, init_std=0.3),
     "mcln": MCLNConfig(dim=DIM, num_layers=2),
     "mcln_literal": MCLNConfig(dim=DIM, num_layers=2, num_blocks=1, attend="batch", counterfactual="paper"),
+    "uim": UIM,
     "lmmrec": LMMREC,
     "lmmrec_learned": dataclasses.replace(LMMREC, text_source="learned"),
     "lmmrec_dropout": dataclasses.replace(LMMREC, base=dataclasses.replace(BASE, edge_dropout=0.3)),
@@ -105,6 +117,13 @@ def context(mesh=None):
         item_features={name: rng.normal(size=(NUM_ITEMS, width)).astype(np.float32) for name, width in WIDTHS.items()},
         item_feature_masks={"image": item_mask, "text": ~item_mask | (np.arange(NUM_ITEMS) > 2)},
         item_fields={"brand": (np.arange(NUM_ITEMS) % 4).astype(np.int32)},
+        user_fields={
+            "age": (np.arange(NUM_USERS) % 3).astype(np.int32),
+            "gender": (np.arange(NUM_USERS) // 2 % 3).astype(np.int32),
+        },
+        user_field_sizes=(3, 3),
+        user_numbers={"activity": rng.normal(size=NUM_USERS).astype(np.float32)},
+        user_number_masks={"activity": np.arange(NUM_USERS) % 5 > 0},
         mesh=mesh,
     )
     return jax.tree.map(jnp.asarray, ctx)
