@@ -102,14 +102,14 @@ def reference(config, history, user):
         flat = profile.reshape(-1)
         hidden = np.maximum(dense(network, "inject_item", items) + dense(network, "inject_user", flat), 0)
         gates = sigmoid(dense(network, "inject_out", hidden)[:, 0])  # Eq. 4
-    votes = np.einsum("ld,kde->lke", items, network["maps"])
+    votes = np.einsum("ld,kdf->lkf", items, network["maps"])
     logits = np.asarray(routing_logits(jax.random.key(0), jnp.asarray(history)[None], num))[0].astype(np.float64)
     for _ in range(config.num_iterations):
         coupling = np.exp(logits) / np.exp(logits).sum(1, keepdims=True) * real[:, None]  # Eq. 6
-        sums = np.einsum("lk,l,lke->ke", coupling, gates, votes)  # Eq. 5
+        sums = np.einsum("lk,l,lkf->kf", coupling, gates, votes)  # Eq. 5
         squares = (sums**2).sum(1, keepdims=True)
         capsules = squares / (1 + squares) * sums / np.sqrt(squares + 1e-9)  # Eq. 8
-        logits = np.einsum("lke,ke->lk", votes, capsules)  # Eq. 7
+        logits = np.einsum("lkf,kf->lk", votes, capsules)  # Eq. 7
     joined, shown = capsules, np.zeros((num, 0))
     if profile is not None:
         hidden = np.maximum(dense(network, "gate_capsule", capsules) + dense(network, "gate_user", flat), 0)
