@@ -18,7 +18,6 @@ from jaxrec.data.sample import make_sample
 from jaxrec.data.sample.vocabulary import DEMOGRAPHICS
 from jaxrec.errors import UserError
 from tests.data.making import interactions
-from tests.precompute.fake_job import FakeJob
 
 RAW = (["7", "8", "9", "10"], ["a", "b", "c", "d"])
 TRAIN = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 0), (2, 0), (2, 1)]
@@ -248,26 +247,3 @@ def test_movielens_1m_profiles(real_data):
     assert (table.column("location") == 0).sum() == 14
     _, codes = income_field(read_income_table("ml1m"), table)
     assert np.bincount(codes, minlength=5).min() > 300
-
-
-def test_the_step_makes_the_samples_table_with_income(tmp_path):
-    from jaxrec.precompute.profiles.config import ProfilesConfig
-    from jaxrec.precompute.profiles.step import STEP
-
-    dataset = load_dataset(DataConfig())
-    job = FakeJob(dataset, data=DataConfig(), profiles=ProfilesConfig())
-    made = STEP.run(job, tmp_path)
-    table = read_profiles(tmp_path, dataset.users)
-    assert made.extra["fields"] == [field.name for field in table.fields]
-    assert made.extra["fields"][4] == "income"
-    for user in range(50):
-        traits = table.described(user)
-        wanted = read_income_table("sample").level(traits["occupation"], traits["location"])
-        assert traits.get("income") == wanted
-    counts = made.extra["histograms"]["activity"]["users"]
-    assert sum(counts.values()) == dataset.num_users
-    job.config.profiles = ProfilesConfig(income_table=None)
-    assert STEP.identity(job) != STEP.identity(FakeJob(dataset, data=DataConfig(), profiles=ProfilesConfig()))
-    other = FakeJob(world(), data=DataConfig(path=str(tmp_path)), profiles=ProfilesConfig(income_table="ml1m"))
-    with pytest.raises(UserError, match="no demographics with an occupation"):
-        STEP.run(other, tmp_path)
