@@ -72,8 +72,8 @@ def _given(config: ItemFeaturesConfig, dataset: Dataset) -> ItemFeatures:
         trained_on = read.manifest.get("trained_on")
         if trained_on not in (None, dataset.sha256):
             raise UserError(
-                f"{read.path}: found vectors of a model trained on other data or another split, whose training part may "
-                f"hold what is tested here; allowed: vectors of a run on {dataset.name} as it is prepared here"
+                f"{read.path}: found vectors of a model trained on other data or another split, whose training part "
+                f"may hold what is tested here; allowed: vectors of a run on {dataset.name} as it is prepared here"
             )
         vectors[name], masks[name] = read.item.align(dataset.items, "items")
         if not masks[name].any():

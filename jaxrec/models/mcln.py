@@ -31,8 +31,8 @@ class MCLN:
 
     def loss(self, params: Params, extra: Extra, batch: Batch, ctx: Context, rng: jax.Array) -> LossOutput:
         """A BPR of each channel, and L2, over one batch."""
-        ids = (batch[name] for name in ("user_ids", "item_ids", "negative_item_ids", "mask"))
-        parts = pair_losses(params, self.config, *ids, ctx, rng)
+        users, items, negatives = batch["user_ids"], batch["item_ids"], batch["negative_item_ids"]
+        parts = pair_losses(params, self.config, users, items, negatives, batch["mask"], ctx, rng)
         return LossOutput(sum(parts.values(), jnp.zeros(())), parts, extra)
 
     def encode(self, params: Params, ctx: Context) -> Encoded:

@@ -133,14 +133,14 @@ def pair_losses(
     # [3, B, T, d]: positives, negatives, drawn ones.
     tokens = tokens.reshape(3, -1, *tokens.shape[1:])
     there = there.reshape(3, -1, there.shape[-1])
-    fused = _fuse_pairs(params, config, tokens, there, mask)
+    fused = _fuse_pairs(params, config, tokens, there, mask)  # [2, B, d]
 
-    parts = {}
+    parts: dict[str, jax.Array] = {}
     names = ("id", *modality_names(ctx))
     for place, name in enumerate(names):
         rows = mask & there[0, :, place] & there[1, :, place]
         parts[f"bpr_{name}"] = bpr_loss(users, tokens[0, :, place], tokens[1, :, place], rows)
-    parts["bpr_fused"] = bpr_loss(users, *fused, mask)
+    parts["bpr_fused"] = bpr_loss(users, fused[0], fused[1], mask)
     nodes = jnp.concatenate([user_ids, item_ids + ctx.graph.num_users, negative_item_ids + ctx.graph.num_users])
     ego = params["nodes"]["embedding"][nodes].reshape(3, -1, config.dim)
     projected = jnp.moveaxis(tokens[:2, :, 1:], 2, 0).reshape(-1, *ego.shape[1:])
