@@ -36,7 +36,7 @@ def as_html(explanation: dict[str, Any]) -> str:
         '<html lang="en"><head><meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{_told(title)}</title><style>{style}</style></head><body>",
+        f"<title>{html.escape(clean_text(title, 200))}</title><style>{style}</style></head><body>",
         f"<header><h1>{_told(title)}</h1>{_heading(explanation)}</header>",
         f"<nav>{''.join(links)}</nav><main>",
         *(_user(place, user, explanation) for place, user in enumerate(users)),
