@@ -55,7 +55,7 @@ def _parser() -> Arguments:
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
     """The table, what the star means, the tests and the notes."""
-    table = Table(title=f"{comparison.part} part, {comparison.protocol} ranking", title_justify="left")
+    table = Table(title=f"{comparison.part} part, {comparison.ranking} ranking", title_justify="left")
     header, *rows = _cells(comparison)
     for index, name in enumerate(header):
         table.add_column(name, justify="right" if index else "left", overflow="fold")
@@ -71,7 +71,8 @@ def as_markdown(comparison: Comparison) -> str:
     header, *rows = _cells(comparison)
     rule = ["---", *["---:"] * (len(header) - 1)]
     lines = ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
-    return "\n".join([*lines, "", *(f"- {line}" for line in _lines(comparison))]) + "\n"
+    told = [f"{comparison.part} part, {comparison.ranking} ranking", *_lines(comparison)]
+    return "\n".join([*lines, "", *(f"- {line}" for line in told)]) + "\n"
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -79,6 +80,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "schema": 1,
         "protocol": comparison.protocol,
+        "ranking": comparison.ranking,
         "part": comparison.part,
         "systems": {
             system.name: {

@@ -14,6 +14,7 @@ from rich.table import Table
 from jaxrec.assembly import Assembly
 from jaxrec.data.leakage import leakage_sentences
 from jaxrec.data.noise import noise_sentences
+from jaxrec.eval.ranking_name import ranking_name
 from jaxrec.result import describe_split
 
 _SAMPLE = (
@@ -128,7 +129,8 @@ def describe_protocol(protocol: str, record: dict[str, Any], result: dict[str, A
     if protocol == "sampled99":
         return f"sampled99 ranking of one target among 99 items that the user never had, {users}"
     masked = ", ".join(record["masked"]) or "nothing"
-    return f"{protocol} ranking of {result['dataset']['num_items']:,} items {users}; masked: {masked}"
+    name, items = ranking_name(protocol, record), result["dataset"]["num_items"]
+    return f"{name} ranking of {items:,} items {users}; masked: {masked}"
 
 
 def _table(

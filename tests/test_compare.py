@@ -185,3 +185,16 @@ def test_curves_are_drawn_of_what_was_logged(tmp_path, folders, capsys):
     assert path.read_bytes().startswith(b"\x89PNG")
     assert not list(tmp_path.glob("*.partial"))
     assert "cannot be written" in refused(capsys, *folders, "--curve", tmp_path / "no" / "curve.png")
+
+
+def test_several_targets_a_user_are_said_beside_the_table(folders, capsys):
+    assert run_command(compare.main, [*map(str, folders), "--markdown"]) == 0
+    assert "- test part, full ranking" in capsys.readouterr().out
+    for folder in folders:
+        path = folder / "result.json"
+        result = json.loads(path.read_text())
+        result["protocols"]["full"]["single_target"] = False
+        path.write_text(json.dumps(result))
+    assert run_command(compare.main, [str(folder) for folder in folders]) == 0
+    assert "test part, multi_target_full ranking" in capsys.readouterr().out
+    assert compare_runs(folders, "full", "test").ranking == "multi_target_full"

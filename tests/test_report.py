@@ -10,7 +10,7 @@ from jaxrec.data.dataset import Dataset
 from jaxrec.data.text import load_text
 from jaxrec.data.text_config import TextConfig
 from jaxrec.data.text_files import write_text_features
-from jaxrec.report import describe_text
+from jaxrec.report import describe_protocol, describe_text
 from tests.data.making import interactions
 
 RAW = (["a", "b"], ["x", "y", "z"])
@@ -42,3 +42,12 @@ def test_reviews_of_an_unknown_split_are_told_and_known_ones_are_not(tmp_path):
     assert "its reviews name no dataset_sha256" in said(tmp_path / "a")
     write_text_features(tmp_path / "b", VECTORS, model="tower", user=VECTORS[:2], extra={"dataset_sha256": "d" * 64})
     assert "dataset_sha256" not in said(tmp_path / "b")
+
+
+def test_a_ranking_of_several_targets_is_called_so():
+    record = {"num_users": 5, "masked": ["train"], "single_target": False}
+    result = {"dataset": {"num_items": 1200}}
+    said = describe_protocol("full", record, result)
+    assert said == "multi_target_full ranking of 1,200 items for 5 users, test part; masked: train"
+    assert describe_protocol("full", record | {"single_target": True}, result).startswith("full ranking of 1,200")
+    assert describe_protocol("sampled99", record, result).startswith("sampled99 ranking of one target")

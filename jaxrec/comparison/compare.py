@@ -12,6 +12,7 @@ from jaxrec.comparison.runs import check_comparable, common_metrics, load_run
 from jaxrec.comparison.systems import System, differences, group_systems
 from jaxrec.errors import UserError
 from jaxrec.eval.artifacts import load_per_user
+from jaxrec.eval.ranking_name import ranking_name
 from jaxrec.eval.significance import SIGNIFICANT, holm, paired_t_test, wilcoxon_test
 
 
@@ -28,11 +29,13 @@ class PairedTest:
 class Comparison:
     """Systems in the order given. best: metric -> name; tests: metric -> the others' names -> test of the best.
 
-    starred: metrics where the best is better than each other system, Holm-corrected p below 0.05. references: of
-    the protocol and part, empty where a run holds none. notes: what the table does not show.
+    ranking: what the protocol is called in print. starred: metrics where the best is better than each other system,
+    Holm-corrected p below 0.05. references: of the protocol and part, empty where a run holds none. notes: what the
+    table does not show.
     """
 
     protocol: str
+    ranking: str
     part: str
     metric_names: tuple[str, ...]
     systems: tuple[System, ...]
@@ -73,8 +76,9 @@ def compare_runs(
     references = runs[0].result["protocols"][chosen].get("reference", {}) if part == "test" else {}
     if part != "test":
         notes.append("random, popularity and the like are recorded for the test part alone")
+    ranking = ranking_name(chosen, runs[0].result["protocols"][chosen])
     return Comparison(
-        chosen, part, names, tuple(systems), references, best, tests, starred, (*notes, *differences(systems))
+        chosen, ranking, part, names, tuple(systems), references, best, tests, starred, (*notes, *differences(systems))
     )
 
 

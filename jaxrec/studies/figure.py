@@ -15,7 +15,7 @@ def draw(outcome: Outcome, figure: Figure, path: pathlib.Path) -> None:
     metrics = figure.metrics or outcome.study.metrics
     canvas, panels = new_figure(len(metrics))
     for axes, metric in zip(panels, metrics, strict=True):
-        shown = f"{metric} ({PARTS[outcome.study.part]}, {outcome.study.protocol} ranking)"
+        shown = f"{metric} ({PARTS[outcome.study.part]}, {outcome.ranking} ranking)"
         if figure.kind == "heat_map":
             _heat_map(axes, outcome, metric)
             axes.set_title(shown, fontsize=10)

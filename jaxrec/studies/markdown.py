@@ -31,9 +31,9 @@ def as_markdown(outcome: Outcome, figure: str | None, further: Sequence[Outcome]
     if outcome.comparisons:
         blocks += ["## Comparisons", _table(_comparison_rows(outcome))]
     for other in further:
-        blocks += [f"## {other.study.protocol.capitalize()} ranking", _table(_main_rows(other)), _meaning(other)]
+        blocks += [f"## {_ranking(other)}", _table(_main_rows(other)), _meaning(other)]
         if other.comparisons:
-            blocks += [f"### Comparisons, {other.study.protocol} ranking", _table(_comparison_rows(other))]
+            blocks += [f"### Comparisons, {other.ranking} ranking", _table(_comparison_rows(other))]
     lines = [line for one in (outcome, *further) for line in _column_lines(one)]
     blocks += ["## Data and protocol", _bullets(list(dict.fromkeys(lines)))]
     notes = [*dict.fromkeys(note for one in (outcome, *further) for note in one.notes)]
@@ -102,10 +102,16 @@ def _improvement(comparison: Comparison | None) -> str:
     return f"{comparison.improvement:+.2%}"
 
 
+def _ranking(outcome: Outcome) -> str:
+    """Its name at the beginning of a sentence."""
+    name = outcome.ranking
+    return f"{name if '_' in name else name.capitalize()} ranking"
+
+
 def _meaning(outcome: Outcome) -> str:
     study = outcome.study
     lines = [
-        f"{study.protocol.capitalize()} ranking, {PARTS[study.part]}. Seed{'s' if len(study.seeds) > 1 else ''} "
+        f"{_ranking(outcome)}, {PARTS[study.part]}. Seed{'s' if len(study.seeds) > 1 else ''} "
         f"{', '.join(map(str, study.seeds))}"
         + ("; mean ± deviation over seeds (n - 1)." if len(study.seeds) > 1 else "; one seed has no deviation.")
     ]
@@ -149,7 +155,7 @@ def _column_lines(outcome: Outcome) -> list[str]:
         lines.append(
             f"{column.label}: {source}, {data['num_users']:,} users, {data['num_items']:,} items, "
             f"{sizes['train']:,} / {sizes['valid']:,} / {sizes['test']:,} interactions (train / valid / test), sha256 "
-            f"{data['sha256'][:12]}; {protocol['num_users']:,} users ranked ({outcome.study.protocol}), "
+            f"{data['sha256'][:12]}; {protocol['num_users']:,} users ranked ({outcome.ranking_of(column.label)}), "
             f"k {', '.join(map(str, protocol['k']))}, "
             f"masked: {', '.join(protocol['masked']) or 'nothing'}"
             + (f"; {' '.join(column.flags)}" if column.flags else "")

@@ -13,6 +13,7 @@ from jaxrec.comparison.compare import per_user_means
 from jaxrec.comparison.runs import Run, check_comparable, load_run
 from jaxrec.comparison.systems import System, differences
 from jaxrec.errors import UserError
+from jaxrec.eval.ranking_name import ranking_name
 from jaxrec.eval.significance import SIGNIFICANT, holm, paired_t_test, spread, wilcoxon_test
 from jaxrec.studies.cells import Cell
 from jaxrec.studies.definition import Study
@@ -85,6 +86,15 @@ class Outcome:
     def protocol(self, column: str) -> dict[str, Any]:
         """The ranking protocol's record in a column."""
         return self.first[column].result["protocols"][self.study.protocol]
+
+    @property
+    def ranking(self) -> str:
+        """What the ranking is called in print; of columns that differ in it, each."""
+        return " and ".join(dict.fromkeys(self.ranking_of(column) for column in self.first)) or self.study.protocol
+
+    def ranking_of(self, column: str) -> str:
+        """What the ranking of a column is called in print."""
+        return ranking_name(self.study.protocol, self.protocol(column))
 
     def references(self, column: str) -> dict[str, dict[str, float]]:
         """What chance and popularity reach; they are recorded for the test part alone."""

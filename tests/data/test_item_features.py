@@ -5,13 +5,19 @@ import dataclasses
 import numpy as np
 import pytest
 
+from jaxrec.assembly import assemble
+from jaxrec.config import Experiment, validate
 from jaxrec.data.config import DataConfig
 from jaxrec.data.item_features import check_item_features, encode_fields, load_item_features
 from jaxrec.data.item_features_config import ItemFeaturesConfig
 from jaxrec.data.prepared import load_dataset
 from jaxrec.data.sample import make_sample
+from jaxrec.data.text_config import TextConfig
+from jaxrec.data.text_features import TextFeatures
 from jaxrec.data.text_files import write_text_features
 from jaxrec.errors import UserError
+from jaxrec.models.popularity import PopularityConfig
+from jaxrec.train.config import DevicesConfig
 from tests.eval.given import build_dataset
 
 
@@ -92,3 +98,56 @@ def test_fields_are_numbered_from_one_and_unknown_is_zero(dataset):
     encoded = encode_fields(dataclasses.replace(dataset, item_fields=fields))
     assert encoded["brand"].tolist() == [2, 0, 1, 2]
     assert encoded["seller"].tolist() == [1, 2, 1, 3]
+
+
+def text_of(vectors, mask=None):
+    vectors = np.asarray(vectors, np.float32)
+    mask = np.ones(len(vectors), bool) if mask is None else np.asarray(mask)
+    return TextFeatures(np.zeros((2, vectors.shape[1]), np.float32), vectors, np.zeros(2, bool), mask, "given", "a", {})
+
+
+def test_item_texts_are_a_modality_where_that_is_asked_for(tmp_path, dataset):
+    text = text_of([[1, 0], [0, 1], [0, 0], [2, 2]], [True, True, False, True])
+    assert load_item_features(ItemFeaturesConfig(), dataset, text) is None
+    alone = load_item_features(ItemFeaturesConfig(text=True), dataset, text)
+    assert list(alone.vectors) == ["text"]
+    np.testing.assert_array_equal(alone.vectors["text"], text.item)
+    assert alone.masks["text"].tolist() == [True, True, False, True]
+    image = (given(tmp_path, np.eye(4)),)
+    both = load_item_features(ItemFeaturesConfig(image, text=True), dataset, text)
+    assert sorted(both.vectors) == ["image", "text"]
+    other = dataclasses.replace(text, sha256="b")
+    hashes = [
+        load_item_features(ItemFeaturesConfig(paths, text=True), dataset, of).sha256
+        for paths in ((), image)
+        for of in (text, other)
+    ]
+    assert len({*hashes, load_item_features(ItemFeaturesConfig(image), dataset).sha256}) == 5
+    with pytest.raises(UserError, match=r"features.text: tiny has no item text; allowed: --text.path"):
+        load_item_features(ItemFeaturesConfig(text=True), dataset)
+    with pytest.raises(UserError, match=r"the modality text beside features.text"):
+        check_item_features(ItemFeaturesConfig(("text=x",), text=True))
+
+
+def test_item_texts_reach_the_context_and_the_hash_of_a_run(tmp_path, monkeypatch):
+    monkeypatch.delenv("JAXREC_DATA", raising=False)
+    monkeypatch.setattr(PopularityConfig, "needs_features", True, raising=False)
+    devices, data = DevicesConfig(count=1), DataConfig(cache=str(tmp_path / "cache"))
+
+    def assembled(text):
+        config = ItemFeaturesConfig(text=text)
+        experiment = Experiment(PopularityConfig(), data, TextConfig(dim=16), features=config, devices=devices)
+        validate(experiment)
+        return assemble(experiment, lambda line: None)
+
+    read, unread = assembled(True), assembled(False)
+    assert read.ctx.item_features["text"].shape == (600, 16)
+    assert unread.ctx.item_features["text"].shape == (600, 64)
+    assert read.ctx.item_text is None
+    assert read.hash != unread.hash
+    refused = Experiment(PopularityConfig(), data, TextConfig(source="none"), features=ItemFeaturesConfig(text=True))
+    with pytest.raises(UserError, match=r"text.source: found none beside features.text"):
+        validate(refused)
+    monkeypatch.setattr(PopularityConfig, "needs_features", False)
+    with pytest.raises(UserError, match=r"features.text: given, but model popularity reads none"):
+        validate(refused)

@@ -301,3 +301,16 @@ def test_without_matplotlib_the_table_is_written_all_the_same(tmp_path, monkeypa
     assert "jaxrec[plots]" in lines[0]
     assert (tmp_path / "table.md").is_file()
     assert "figure.png" not in (tmp_path / "table.md").read_text()
+
+
+def test_several_targets_a_user_are_said_beside_the_table(tmp_path):
+    whole, cells = made(tmp_path / "runs", columns=COLUMNS[:1], figure=None)
+    for file in (tmp_path / "runs").glob("*/result.json"):
+        result = json.loads(file.read_text())
+        result["protocols"]["full"]["single_target"] = False
+        file.write_text(json.dumps(result))
+    command.write(collect(whole, cells, tmp_path / "runs", {}), tmp_path)
+    page = (tmp_path / "table.md").read_text()
+    assert "multi_target_full ranking, test part." in page
+    assert "users ranked (multi_target_full)" in page
+    assert "Full ranking" not in page
