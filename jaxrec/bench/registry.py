@@ -31,6 +31,7 @@ WORKLOADS = {
     "data_prepare": "jaxrec.bench.data_prepare",
     "sasrec_step": "jaxrec.bench.sasrec_step",
     "reverse_chain": "jaxrec.bench.reverse_chain",
+    "capsule_routing": "jaxrec.bench.capsule_routing",
     "prefix_scoring": "jaxrec.bench.prefix_scoring",
     "generation": "jaxrec.bench.generation",
 }
