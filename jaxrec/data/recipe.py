@@ -52,6 +52,8 @@ def recipe(config: DataConfig) -> dict[str, Any]:
     """The settings that decide what becomes of given content, as JSON."""
     settings = dataclasses.asdict(config)
     chosen = {name: settings[name] for name in _RECIPE}
+    # 8 and 8.0 are one share; a config that was written down and read again has the second.
+    chosen |= {"ratio": tuple(float(share) for share in config.ratio), "noise": float(config.noise)}
     # What is not asked for is not named, so that data sets from before there was the setting keep their hashes.
     if config.filter.min_events == 0:
         del chosen["filter"]["min_events"]

@@ -14,7 +14,7 @@ from jaxrec.data import prepared_cache
 from jaxrec.data.config import DataConfig, FilterConfig
 from jaxrec.data.export import export
 from jaxrec.data.prepared import load_dataset
-from jaxrec.data.recipe import recipe
+from jaxrec.data.recipe import recipe, recipe_sha256
 from jaxrec.errors import UserError
 from tests.data.making import raw_rows
 
@@ -167,6 +167,13 @@ def test_every_setting_is_in_the_recipe_or_known_not_to_matter():
     fields = {field.name for field in dataclasses.fields(DataConfig)}
     in_use = DataConfig(reviews=True, behaviors=("a=b",), leave_one_out_from=2, implied="drop")
     assert set(recipe(in_use)) - {"version"} == fields - apart
+
+
+def test_a_config_that_was_written_down_and_read_again_means_the_same_data():
+    given = DataConfig(ratio=(8, 1, 1), noise=0)
+    # What JSON gives back as a float.
+    again = DataConfig(ratio=(8.0, 1.0, 1.0), noise=0.0)
+    assert recipe_sha256("content", given) == recipe_sha256("content", again)
 
 
 def test_a_cache_that_cannot_be_written_is_said_and_done_without(source, tmp_path, monkeypatch):
