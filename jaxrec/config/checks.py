@@ -14,7 +14,7 @@ from jaxrec.data.dataset import Dataset
 from jaxrec.data.filters import check_filter
 from jaxrec.data.item_features import check_item_features
 from jaxrec.data.noise import check_noise
-from jaxrec.data.profiles.load import check_profiles
+from jaxrec.data.profiles.config import check_profiles
 from jaxrec.data.published import check_published
 from jaxrec.data.splits import check_split
 from jaxrec.data.text import check_text

@@ -27,8 +27,8 @@ Run a grid of experiments and seeds, and write its table.
   --table-only          run nothing, write the table of what is finished
   --help                this text
 
-Every field of an experiment is a flag too, laid over every run, such as --train.epochs 10; those of text (--text.dim
-and the like) reach only the rows that read text.
+Every field of an experiment is a flag too, laid over every run, such as --train.epochs 10; those of text,
+features and profiles (--text.dim and the like) reach only the rows that read them.
 Studies here: {studies}
 """
 _PATHS = ("--workdir", "--runs")

@@ -40,7 +40,7 @@ class Overrides:
     """What the command line lays over every run.
 
     data, text: paths of interactions and of text features by the name of the data set (data.name). flags: the
-    experiment's own; those of text (--text.…) reach only the rows that read text.
+    experiment's own; those of text, features and profiles (--text.…) reach only the rows that read them.
     """
 
     data: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -88,22 +88,27 @@ def _in_column(study: Study, row: Row, column: Column, overrides: Overrides) -> 
     name = experiment.data.name
     if name in overrides.data:
         experiment = override(experiment, ["--data.path", overrides.data[name]])
-    reads_text = experiment.reads_text
-    if name in overrides.text and reads_text:
+    if name in overrides.text and experiment.reads_text:
         experiment = override(experiment, ["--text.path", overrides.text[name]])
-    flags = overrides.flags if reads_text else _without_text(overrides.flags)
-    experiment = absolute_paths(override(experiment, list(flags)))
+    experiment = absolute_paths(override(experiment, _that_reach(overrides.flags, experiment)))
     validate(experiment)
     return experiment
 
 
-def _without_text(flags: Sequence[str]) -> list[str]:
-    """The flags with their values, those of text left out."""
+def _that_reach(flags: Sequence[str], experiment: Experiment[Any]) -> list[str]:
+    """The flags with their values, those left out that set what the model does not read: text, features, profiles."""
+    reads_features = getattr(experiment.model, "needs_features", False)
+    reads = {
+        "text": experiment.reads_text or (reads_features and "--features.text" in flags),
+        "features": reads_features,
+        "profiles": getattr(experiment.model, "needs_profiles", False),
+    }
+    unread = tuple(f"--{no}{section}." for section, read in reads.items() if not read for no in ("", "no-"))
     kept: list[str] = []
     dropping = False
     for word in flags:
         if word.startswith("--"):
-            dropping = word.startswith(("--text.", "--no-text."))
+            dropping = word.startswith(unread)
         if not dropping:
             kept.append(word)
     return kept

@@ -87,6 +87,32 @@ def test_flags_reach_every_run_and_those_of_text_only_who_reads_it(tmp_path):
     assert given["LMMRec"].experiment.text.path == str(text)
 
 
+def test_flags_of_profiles_and_features_reach_only_who_reads_them(monkeypatch):
+    monkeypatch.setattr(type(LIGHTGCN.model), "needs_profiles", True, raising=False)
+    monkeypatch.setattr(type(BPRMF.model), "needs_features", True, raising=False)
+    flags = ("--profiles.source", "none", "--features.text", "--text.source", "tfidf", "--text.dim", "9")
+    of = {cell.row: cell.experiment for cell in cells_of(study(), flags=flags)}
+    assert (of["LightGCN"].profiles.source, of["BPR-MF"].profiles.source) == ("none", "auto")
+    assert (of["LightGCN"].features.text, of["BPR-MF"].features.text) == (False, True)
+    assert (of["LightGCN"].text.dim, of["BPR-MF"].text.dim) == (LIGHTGCN.text.dim, 9)
+
+
+def test_the_folder_follows_from_the_content_of_profiles(monkeypatch, tmp_path):
+    monkeypatch.setattr(type(LIGHTGCN.model), "needs_profiles", True, raising=False)
+
+    def folder(name, content):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "profiles.parquet").write_text(content)
+        cells = cells_of(study(seeds=(0,)), flags=("--profiles.path", str(tmp_path / name)))
+        return {cell.row: cell.folder_name for cell in cells}
+
+    first = folder("a", "x")
+    assert folder("b", "x") == first
+    other = folder("b", "y")
+    assert (other["BPR-MF"], other["LightGCN"] != first["LightGCN"]) == (first["BPR-MF"], True)
+    assert "profiles.path: " in refused(study(), flags=("--profiles.path", str(tmp_path / "nowhere")))
+
+
 def test_a_row_may_run_something_else_in_each_column():
     row = Row("a", {"one": LIGHTGCN, "two": BPRMF})
     made = study(rows=(row,), columns=(Column("one"), Column("two")), seeds=(0,))

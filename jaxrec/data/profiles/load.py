@@ -13,7 +13,7 @@ from jaxrec.data.config import DataConfig
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.manifest import MANIFEST, read_manifest
 from jaxrec.data.profiles.build import build_profiles
-from jaxrec.data.profiles.config import UserProfilesConfig
+from jaxrec.data.profiles.config import UserProfilesConfig, check_profiles
 from jaxrec.data.profiles.files import read_profiles
 from jaxrec.data.profiles.table import Profiles
 from jaxrec.data.recipe import sha256s_of_split
@@ -79,14 +79,6 @@ def load_profiles(config: UserProfilesConfig, data: DataConfig, dataset: Dataset
     if not table.fields and not table.number_fields:
         raise UserError(f"{config.path}: no field in it; at least one is needed")
     return UserProfiles(table, "made" if config.path is None else "given", _sha256(table), checked)
-
-
-def check_profiles(config: UserProfilesConfig) -> None:
-    """Raise UserError for settings that contradict each other, whatever the data."""
-    if config.path == "":
-        raise UserError("profiles.path: found '', allowed: a folder that the precompute step profiles wrote")
-    if config.path is not None and config.source == "none":
-        raise UserError("profiles.source: found none beside profiles.path, allowed: auto")
 
 
 def standardised(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
