@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from jaxrec.data.config import DataConfig
+from jaxrec.data.config import DataConfig, FilterConfig
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.item_words import ItemWords, read_item_words
 from jaxrec.data.prepared import load_dataset
 from jaxrec.data.profiles import behaviour
+from jaxrec.data.profiles.build import build_profiles
 from jaxrec.data.profiles.demographics import read_demographics
 from jaxrec.data.profiles.files import read_profiles, write_profiles
 from jaxrec.data.profiles.income import income_field, read_income_table
@@ -247,3 +248,19 @@ def test_movielens_1m_profiles(real_data):
     assert (table.column("location") == 0).sum() == 14
     _, codes = income_field(read_income_table("ml1m"), table)
     assert np.bincount(codes, minlength=5).min() > 300
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("min_rating", "counts"), [(None, (999_112, 6_040, 3_342)), (3.0, (835_604, 6_038, 3_277))])
+def test_movielens_1m_by_the_table_and_by_the_text_of_uim(real_data, tmp_path, min_rating, counts):
+    # The copy lacks the films of fewer than 10 ratings: by Table I there are 999,611, 6,040 and 3,416.
+    kept = FilterConfig(min_rating=min_rating, user_core=5, item_core=5)
+    config = DataConfig(
+        name="ml-1m", path=str(real_data / "ml-1m"), filter=kept, ratio=(8.0, 1.0, 1.0), order="temporal",
+        cache=str(tmp_path),
+    )  # fmt: skip
+    dataset = load_dataset(config)
+    assert (dataset.num_events, dataset.num_users, dataset.num_items) == counts
+    table = build_profiles(config, dataset)
+    assert [field.name for field in table.fields][:5] == ["gender", "age", "occupation", "location", "income"]
+    assert (table.codes[:, :3] > 0).all()
