@@ -26,7 +26,7 @@ TOLERANCE = 1e-3
 MAPS = ("shared", "capsule", "position")
 OURS = {f"jaxrec, {name} map": name for name in MAPS}
 TORCH = {f"torch votes, {name} map": name for name in MAPS} | {"torch without votes, capsule map": "capsule"}
-"""What is measured, and by which map; votes: each item is mapped to each capsule, then routed, as papers' code does it."""
+"""What is measured, and by which map; votes: each item is mapped to each capsule, then routed, as papers' code does."""
 
 
 def run(settings: Settings) -> dict:

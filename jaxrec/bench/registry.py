@@ -32,6 +32,7 @@ WORKLOADS = {
     "sasrec_step": "jaxrec.bench.sasrec_step",
     "reverse_chain": "jaxrec.bench.reverse_chain",
     "capsule_routing": "jaxrec.bench.capsule_routing",
+    "retrieval": "jaxrec.bench.retrieval",
     "prefix_scoring": "jaxrec.bench.prefix_scoring",
     "generation": "jaxrec.bench.generation",
 }
