@@ -24,7 +24,7 @@ class MCLNItemsConfig:
     num_blocks: int = 2
     """Blocks of attention among the modalities of an item."""
     image_weight: float = 0.3
-    """Weight of the modality `image` in a score (lambda of the paper's code); ids and other modalities have 1."""
+    """Weight of the modality `image`, or `visual`, in a score (lambda of the paper's code); ids and others have 1."""
     attend: Literal["item", "batch"] = "item"
     """Attention among the id and the modalities of one item; or, as in the paper's code, among the items of a batch,
     each one row of all its modalities, at evaluation among the whole catalogue."""

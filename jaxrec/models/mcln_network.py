@@ -24,8 +24,8 @@ from jaxrec.nn.modality_attention import ModalityAttention
 from jaxrec.nn.negative_sampling import sample_negatives
 from jaxrec.nn.propagation import propagate, propagate_rows
 
-IMAGE = "image"
-"""The modality that MCLNItemsConfig.image_weight is of."""
+IMAGES = ("image", "visual")
+"""The modalities that MCLNItemsConfig.image_weight is of."""
 
 
 @flax.struct.dataclass
@@ -175,7 +175,7 @@ def project(features: jax.Array, mask: jax.Array, kernel: jax.Array) -> jax.Arra
 
 def _weights(config: MCLNItemsConfig, ctx: Context) -> jax.Array:
     """The weight of each token in a score, [T]."""
-    return jnp.array([1.0, *(config.image_weight if name == IMAGE else 1.0 for name in modality_names(ctx))])
+    return jnp.array([1.0, *(config.image_weight if name in IMAGES else 1.0 for name in modality_names(ctx))])
 
 
 def _fuse_pairs(

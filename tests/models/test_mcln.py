@@ -1,6 +1,7 @@
 """MCLN and VBPR against NumPy: dense propagation, a loss a channel, the vectors that rank, what is missing."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -22,14 +23,16 @@ RNG = jax.random.key(4)
 MODALITIES = ("image", "text")
 
 
+@functools.cache
 def world():
     graph = build_graph(*interactions(), NUM_USERS, NUM_ITEMS, **MCLN_GRAPH)
     return dataclasses.replace(context(), graph=graph)
 
 
+@functools.cache
 def started(config=CONFIG):
     model, ctx = MCLN(config, NUM_USERS, NUM_ITEMS), world()
-    params, _ = model.init(jax.random.key(0), ctx)
+    params, _ = jax.jit(model.init)(jax.random.key(0), ctx)
     noise = jax.random.normal(jax.random.key(3), (2000,))
     return model, jax.tree.map(lambda leaf: leaf + 0.3 * jnp.resize(noise, leaf.shape), params), ctx
 
@@ -115,21 +118,20 @@ def test_items_rank_by_ids_modalities_and_fused_vectors_less_the_mean_of_the_cat
 def test_every_reading_with_a_catalogue_at_hand_is_the_same_as_without(attend, counterfactual):
     small = dataclasses.replace(CONFIG, num_layers=1, num_blocks=1)
     model, params, ctx = started(dataclasses.replace(small, attend=attend, counterfactual=counterfactual))
-    rows = batch()
+    rows, some = batch(), jnp.array([4, 4, 0], jnp.int32)
     ids = [rows[name] for name in ("user_ids", "item_ids", "negative_item_ids", "mask")]
 
     @jax.jit
     def both(params, ctx):
         catalogue = read_catalogue(params, model.config, ctx)
         losses = [pair_losses(params, model.config, *ids, ctx, RNG, given) for given in (None, catalogue)]
-        return losses, item_vectors(params, model.config, ctx), catalogue
+        vectors = [item_vectors(params, model.config, ctx, *more) for more in ((), (some, catalogue))]
+        return losses, vectors
 
-    (alone, shared), vectors, catalogue = both(params, ctx)
+    (alone, shared), (vectors, few) = both(params, ctx)
     for name, value in alone.items():
         np.testing.assert_allclose(value, shared[name], rtol=1e-5)
     assert np.isfinite(vectors).all()
-    some = jnp.array([4, 4, 0], jnp.int32)
-    few = item_vectors(params, model.config, ctx, some, catalogue)
     if attend == "item":  # otherwise an item's vector is a matter of who else is read
         np.testing.assert_allclose(few, vectors[some], rtol=1e-5, atol=1e-6)
 
@@ -139,9 +141,11 @@ def test_literal_positives_alone_lose_attention_and_have_their_own_last_layer():
     model, params, ctx = started(literal)
     rows = batch() | {"negative_item_ids": batch()["item_ids"]}
     alike = MCLN(CONFIG, NUM_USERS, NUM_ITEMS)
-    same = alike.loss({name: params[name] for name in params if name != "negative_output"}, {}, rows, ctx, RNG)
+    shared = {name: params[name] for name in params if name != "negative_output"}
+    same = jax.jit(alike.loss)(shared, {}, rows, ctx, RNG)
     np.testing.assert_allclose(same.parts["bpr_fused"], np.log(2), rtol=1e-5)  # an item against itself
-    assert abs(float(model.loss(params, {}, rows, ctx, RNG).parts["bpr_fused"]) - np.log(2)) > 1e-3
+    other = jax.jit(model.loss)(params, {}, rows, ctx, RNG)
+    assert abs(float(other.parts["bpr_fused"]) - np.log(2)) > 1e-3
 
 
 def test_a_missing_modality_counts_nothing_whatever_its_row_holds():
@@ -179,7 +183,7 @@ def test_a_value_without_a_meaning_is_refused(config, field):
 
 def test_vbpr_is_matrix_factorisation_with_a_visual_score_and_two_biases():
     model, ctx, rows = VBPR(VBPRConfig(dim=4, regularization=0.2), NUM_USERS, NUM_ITEMS), world(), batch()
-    params, _ = model.init(jax.random.key(0), ctx)
+    params, _ = jax.jit(model.init)(jax.random.key(0), ctx)
     params["item_bias"] = jnp.linspace(-1, 1, NUM_ITEMS)
     for layer in params["modalities"].values():
         layer["bias"] = jnp.linspace(-2, 1, len(layer["bias"]))

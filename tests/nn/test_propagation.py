@@ -204,9 +204,9 @@ def mesh():
     return jax.make_mesh((2, 4), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
 
 
-@pytest.mark.parametrize("backend", ["bcsr", "ell"])
-def test_mesh_equals_one_device_and_propagation_communicates_nothing(mesh, backend):
-    graph = make_graph(backend, (0.5, 0.4))
+@pytest.mark.parametrize(("backend", "self_loops"), [("bcsr", False), ("bcsr", True), ("ell", True)])
+def test_mesh_equals_one_device_and_propagation_communicates_nothing(mesh, backend, self_loops):
+    graph = make_graph(backend, (0.5, 0.4), self_loops=self_loops)
     rows = jnp.array([0, 7, 7, 59, 60, 104], jnp.int32)
     sharded = jax.device_put(embeddings(), NamedSharding(mesh, PartitionSpec(None, "model")))
 
