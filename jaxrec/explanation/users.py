@@ -125,15 +125,14 @@ def _explained(one: _One, profile: dict[str, str], agent: dict[str, Any] | None,
         )
     gates = one.events(None if reading.item_gates is None else reading.item_gates[row])
     interests = []
-    for number in range(0 if reading.weights is None else reading.weights.shape[1]):
-        assert reading.weights is not None
-        weights = one.events(reading.weights[row, number])
+    weights = [] if reading.weights is None else [one.events(mine) for mine in reading.weights[row]]
+    for number, called in enumerate(_names(history, weights)):
         found = None if reading.field_gates is None else reading.field_gates[row, number]
         interests.append(
             {
                 "interest": number,
-                "called": _called(history, weights),
-                "weights": weights,
+                "called": called,
+                "weights": weights[number],
                 "coupling": one.events(None if reading.coupling is None else reading.coupling[row, number]),
                 "profile_gates": {}
                 if found is None
@@ -150,14 +149,23 @@ def _explained(one: _One, profile: dict[str, str], agent: dict[str, Any] | None,
     }
 
 
-def _called(history: Sequence[dict[str, Any]], weights: Sequence[float]) -> str:
-    """The categories that most of an interest's weight lies on; "" where items have none."""
-    sums: dict[str, float] = {}
-    for told, weight in zip(history, weights, strict=True):
-        for name in told["categories"]:
-            sums[name] = sums.get(name, 0.0) + max(weight, 0.0) / len(told["categories"])
-    best = sorted((name for name, value in sums.items() if value > 0), key=lambda name: (-sums[name], name))
-    return ", ".join(best[:_NUM_NAMES])
+def _names(history: Sequence[dict[str, Any]], weights: Sequence[Sequence[float]]) -> list[str]:
+    """For each interest the categories that set it apart: those with most share^2 / mean share over the interests.
+
+    "" where items have no categories or an interest has no weight.
+    """
+    shares: list[dict[str, float]] = []
+    for mine in weights:
+        sums: dict[str, float] = {}
+        for told, weight in zip(history, mine, strict=True):
+            for name in told["categories"]:
+                sums[name] = sums.get(name, 0.0) + max(weight, 0.0) / len(told["categories"])
+        whole = sum(sums.values())
+        shares.append({name: value / whole for name, value in sums.items() if value > 0})
+    mean = {name: sum(one.get(name, 0.0) for one in shares) / len(shares) for name in set().union(*shares)}
+    return [
+        ", ".join(sorted(one, key=lambda name: (-(one[name] ** 2) / mean[name], name))[:_NUM_NAMES]) for one in shares
+    ]
 
 
 def _agent(agent: dict[str, Any] | None, words: ItemWords, dataset: Dataset) -> dict[str, Any] | None:
