@@ -24,9 +24,7 @@ from jaxrec.eval.ranking import FullRanking
 from jaxrec.models.base import Context, Extra, ItemVectors, LossOutput, Params
 from jaxrec.serve.approximate import ApproximateItems, recall
 
-DESCRIPTION = (
-    "lists of 50 among 1,000,000 items (d = 64) for users of 3 interests: exact; a usearch index, its recall"
-)
+DESCRIPTION = "lists of 50 among 1,000,000 items (d = 64) for users of 3 interests: exact; a usearch index, its recall"
 EXACT = "exact"
 EXPANSIONS = {"index, 64 looked at": 64, "index, 256 looked at": 256}
 LENGTH = 50
@@ -132,8 +130,8 @@ def make_vectors(workload: RetrievalWorkload) -> Vectors:
 
 def _dataset(workload: RetrievalWorkload) -> Dataset:
     """One test item a user, nothing before it."""
-    ids = [IdMap(np.arange(count).astype(str)) for count in (workload.num_users, workload.num_items)]
+    user_ids, item_ids = (IdMap(np.arange(count).astype(str)) for count in (workload.num_users, workload.num_items))
     users = np.arange(workload.num_users, dtype=np.int32)
-    test = Interactions(users, users, *ids)
+    test = Interactions(users, users, user_ids, item_ids)
     nothing = test.take(np.empty(0, np.int64))
     return Dataset("million-items", "sample", nothing, nothing, test, "", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import numpy as np
 
@@ -69,8 +70,9 @@ class ApproximateItems:
         ends = np.broadcast_to(np.array([1.0, 0.0], np.float32), (num_users, num_vectors, 2))
         queries = np.concatenate([users, ends], axis=2).reshape(-1, dim + 2)
         wanted = min(count, len(self._vectors))
-        found = self._index.search(queries, wanted)
-        keys, counts = np.atleast_2d(found.keys), np.atleast_1d(found.counts)
+        found: Any = self._index.search(queries, wanted)  # of one query it has no counts
+        keys = np.atleast_2d(found.keys)
+        counts = found.counts if len(queries) > 1 else np.array([len(found.keys)])
         real = np.arange(wanted)[None, :] < counts[:, None]
         candidates = np.where(real, keys.astype(np.int64), -1).reshape(num_users, -1)
         candidates.sort(axis=1)

@@ -37,6 +37,13 @@ def test_it_finds_nearly_all_of_the_exact_lists_and_scores_are_exact():
     np.testing.assert_allclose(found_scores[:, 0], scores[:, 0], rtol=1e-5)
 
 
+def test_one_vector_alone_is_searched_like_many():
+    users, items = case()
+    index = ApproximateItems(items)
+    many = index.search(users[:, :1], 5)[0]
+    np.testing.assert_array_equal(index.search(users[3:4, :1], 5)[0], many[3:4])
+
+
 def test_a_list_longer_than_the_catalogue_ends_with_nothing():
     users, items = case()
     few = ItemVectors(items.vectors[:4], items.bias[:4])
