@@ -113,8 +113,8 @@ def test_items_rank_by_ids_modalities_and_fused_vectors_less_the_mean_of_the_cat
     np.testing.assert_allclose(encoded[0], users, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("attend", ["item", "batch"])
-@pytest.mark.parametrize("counterfactual", ["alike", "paper"])
+# Both literal readings at once are in the contract's suite.
+@pytest.mark.parametrize(("attend", "counterfactual"), [("item", "alike"), ("item", "paper"), ("batch", "alike")])
 def test_every_reading_with_a_catalogue_at_hand_is_the_same_as_without(attend, counterfactual):
     small = dataclasses.replace(CONFIG, num_layers=1, num_blocks=1)
     model, params, ctx = started(dataclasses.replace(small, attend=attend, counterfactual=counterfactual))
