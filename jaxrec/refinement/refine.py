@@ -20,6 +20,7 @@ from jaxrec.data.prepared import load_dataset
 from jaxrec.errors import UserError
 from jaxrec.eval.metrics import mean_metrics
 from jaxrec.eval.ranking import FullRanking
+from jaxrec.eval.ranking_name import ranking_name
 from jaxrec.eval.references import popularity_reference, random_reference
 from jaxrec.models.base import Context
 from jaxrec.precompute.answering import Answering
@@ -117,9 +118,8 @@ def _record(folder: pathlib.Path, ready: _Ready, output: Output) -> dict[str, An
     name = f"hit@{FACTOR * top}"
     if (after[f"hit@{top}"] > ceiling[name]).any():
         raise AssertionError(f"hit@{top} after an agent is above {name} before: it added what it was not shown")
-    single = ready.result["protocols"].get("full", {}).get("single_target")
-    if single is None:
-        single = len(np.unique(dataset.test.user_ids)) == len(dataset.test)
+    # A run that was ranked by sampled99 alone says nothing of full ranking.
+    single = bool((np.bincount(dataset.test.user_ids) <= 1).all())
     counts, asked = manifest["counts"], len(shown.user_ids)
     return {
         "schema": SCHEMA,
@@ -132,7 +132,7 @@ def _record(folder: pathlib.Path, ready: _Ready, output: Output) -> dict[str, An
         "simulation": bool(manifest["reads_held_out"]),
         "top": top,
         "candidates": FACTOR * top,
-        "protocol": "full" if single else "multi_target_full",
+        "protocol": ranking_name("full", {"single_target": single}),
         "num_users": asked,
         "num_users_of_part": ready.num_users,
         "before": mean_metrics(before),

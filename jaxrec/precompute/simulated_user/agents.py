@@ -45,7 +45,7 @@ def said_by_model(tasks: Sequence[Task], ends: dict[str, Answer | Failure], temp
 
 
 def said_before(tasks: Sequence[Task], path: str | Path) -> list[Said]:
-    """Out of a file with one JSON object a line: user and candidates (raw ids), and said (names) or text.
+    """Out of a file with one JSON object a line: user and candidates (raw ids), said (names) or text, and comments.
 
     An answer counts where user and list are the same, the order of the list included; of several the last.
     Raises: UserError naming file and line of what is no such object.
@@ -58,13 +58,13 @@ def said_before(tasks: Sequence[Task], path: str | Path) -> list[Said]:
     kept: dict[tuple[str, tuple[str, ...]], Any] = {}
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            user, listed, answer = _kept(path, number, line)
+            user, listed, *answer = _kept(path, number, line)
             kept[user, listed] = answer
     said = []
     for task in tasks:
-        answer = kept.get((task.raw_user, task.raw_items))
+        answer, comments = kept.get((task.raw_user, task.raw_items), (None, ""))
         names = names_in_text(task.names, answer) if isinstance(answer, str) else answer
-        said.append(Said(None if names is None else tuple(names)))
+        said.append(Said(None if names is None else tuple(names), comments=comments))
     return said
 
 
@@ -131,7 +131,7 @@ def _normal(hashes: np.ndarray) -> np.ndarray:
     return ndtri(((hashes >> np.uint64(11)).astype(np.float64) + 0.5) / 2.0**53)
 
 
-def _kept(path: Path, number: int, line: str) -> tuple[str, tuple[str, ...], Any]:
+def _kept(path: Path, number: int, line: str) -> tuple[str, tuple[str, ...], Any, str]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -144,7 +144,10 @@ def _kept(path: Path, number: int, line: str) -> tuple[str, tuple[str, ...], Any
         raise UserError(f"{path}: line {number}: user and candidates are needed, a raw id and a list of them")
     if not (answer is None or isinstance(answer, str) or _are_strings(answer)):
         raise UserError(f"{path}: line {number}: said is a list of names, or text is one text")
-    return user, tuple(listed or ()), answer
+    comments = value.get("comments", "")
+    if not isinstance(comments, str):
+        raise UserError(f"{path}: line {number}: comments is one text")
+    return user, tuple(listed or ()), answer, comments
 
 
 def _are_strings(value: Any) -> bool:

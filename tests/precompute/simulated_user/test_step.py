@@ -12,7 +12,7 @@ from jaxrec.errors import UserError
 from jaxrec.precompute.requests import Failure, Reply
 from jaxrec.precompute.rules_backend import RulesBackend
 from jaxrec.precompute.schema import check_schema
-from jaxrec.precompute.simulated_user.agents import said_before, said_by_nobody, said_by_oracle
+from jaxrec.precompute.simulated_user.agents import said_before, said_by_chance, said_by_nobody, said_by_oracle
 from jaxrec.precompute.simulated_user.candidates import popular_candidates, read_candidates
 from jaxrec.precompute.simulated_user.config import SimulatedUserConfig
 from jaxrec.precompute.simulated_user.requests import make_requests
@@ -159,14 +159,15 @@ def test_short_lists_stay_short(tmp_path):
 
 def test_what_was_said_can_be_replayed(tmp_path):
     def answer(request):
-        return {"comments": "", "accepted": list(request.facts["names"])[::-1]}
+        return {"comments": "Upside down.", "accepted": list(request.facts["names"])[::-1]}
 
     _, first, lines = run(tmp_path, job(tmp_path, Given(answer)))
     kept = tmp_path / "feedback.jsonl"
     kept.write_text("\n".join(json.dumps(line) for line in lines))
     made = job(tmp_path, agent="replay", replies=str(kept))
-    result, again, _ = run(tmp_path, made)
+    result, again, repeated = run(tmp_path, made)
     assert result.complete
+    assert [line["comments"] for line in repeated] == ["Upside down."] * 2
     np.testing.assert_array_equal(first["item_ids"], again["item_ids"])
     # A plain text counts too; another list, in another order, is not answered by it.
     text = {"user": "bob", "candidates": ["i7", "i2", "i5", "i4"], "text": "So my ranking as Bob would be Four, Two."}
@@ -186,6 +187,7 @@ def test_what_was_said_can_be_replayed(tmp_path):
         ('{"user": "a", "candidates": "b"}', "user and candidates"),
         ('{"user": "a", "candidates": [], "said": [1]}', "said is a list"),
         ('{"user": "a", "candidates": [], "said": {"a": 1}}', "said is a list"),
+        ('{"user": "a", "candidates": [], "said": [], "comments": 1}', "comments is one text"),
     ],
 )
 def test_a_damaged_replay_is_named(tmp_path, line, said):
@@ -239,6 +241,17 @@ def test_the_oracle_helps_the_more_the_less_noise_it_has(sample, sample_tasks):
     plain_noise = hits(sample, sample_tasks, rerank(sample_tasks, said_by_oracle(sample_tasks, sample, 1e6, 0)))
     assert abs(plain_noise - 0.5 * hits(sample, sample_tasks, identity, top=20)) < 0.06
     assert again != said_by_oracle(sample_tasks, sample, 2.0, 1)
+
+
+def test_chance_puts_any_order_that_its_seed_says(sample, sample_tasks):
+    chance = said_by_chance(sample_tasks, sample, 0)
+    assert chance == said_by_chance(sample_tasks, sample, 0) != said_by_chance(sample_tasks, sample, 1)
+    alone = said_by_chance(sample_tasks[5:6], sample, 0)
+    # One user's order does not depend on who else is asked.
+    assert alone == chance[5:6]
+    orders = np.stack([order.order for order in rerank(sample_tasks, chance)])
+    # Every place is as likely to hold any candidate.
+    np.testing.assert_allclose(orders.mean(axis=0), 9.5, atol=1.0)
 
 
 def test_the_oracle_of_other_data_knows_the_held_out_parts(tmp_path):
