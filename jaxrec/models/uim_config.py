@@ -50,7 +50,8 @@ class UiMConfig:
     in_batch_negatives: int | None = None
     """Negatives of each target drawn from the others of its batch (the paper: 5); None: all of them."""
     popularity_correction: bool = True
-    """Weigh negatives by how rarely they are drawn, so that popular items are not ranked low; or all alike."""
+    """Weigh negatives by how rarely they are drawn, so that popular items are not ranked low; or, as the paper, alike.
+    On the sample it doubles ndcg@10."""
     regularization: float = 1e-5
     """Weight of the squared norm of all parameters (Eq. 13)."""
     backbone: Literal["joint", "frozen", "fusion"] = "joint"
