@@ -1,8 +1,11 @@
-"""`python -m jaxrec.inspect_run RUN [--beside RUN …] [--out DIR]`: what M3BSR does inside, measured and drawn.
+"""`python -m jaxrec.inspect_run RUN [--beside RUN …] [--out DIR]`: what a model does inside, measured and drawn.
 
-Of a finished run: what experts add to users' vectors, items' features before and behind denoising with a figure of how
-compact they are, seconds per prediction; on the built-in sample also the errors to the planted truth and what clicks by
-accident weigh. --beside: runs of other forms, such as an MLP for diffusion, whose features are drawn and measured, too.
+Of a finished run of M3BSR: what experts add to users' vectors, items' features before and behind denoising with a
+figure of how compact they are, seconds per prediction; on the built-in sample also the errors to the planted truth and
+what clicks by accident weigh. --beside: runs of other forms, such as an MLP for diffusion, whose features are drawn and
+measured, too.
+Of runs of UiM and ComiRec: which items went to which interest, what the profile weighs and what simulated users did; on
+the sample how well interests agree with what was planted.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from jaxrec.command_line import OK, run_command
 from jaxrec.run_folder import write_json
 
 _KINDS = {"diffusion": "CDMD", "mlp": "an MLP", "none": "nothing"}
+_OF_INTERESTS = ("uim", "comirec")
+_NO_PICTURE = "jaxrec: no picture: {}; pip install 'jaxrec[plots]' brings what draws it"
 
 
 def main(argv: list[str]) -> int:
@@ -34,12 +39,15 @@ def main(argv: list[str]) -> int:
     out = arguments.out or arguments.run / "inspection"
     out.mkdir(parents=True, exist_ok=True)
     folders = [arguments.run, *(arguments.beside or [])]
+    first = load_run(arguments.run)
+    if first.experiment.model.name in _OF_INTERESTS:
+        return _write_interests(first, folders, out, console)
     records: list[dict[str, Any]] = []
     panels: dict[str, np.ndarray] = {}
     captions: dict[str, str] = {}
     labels = None
-    for folder in folders:
-        run = load_run(folder)
+    for place, folder in enumerate(folders):
+        run = load_run(folder) if place else first
         readings = read_run(run)
         records.append(inspect(run, readings) | {"run": folder.name})
         found, labels = _panels(run, readings, with_raw=folder == folders[0])
@@ -55,8 +63,32 @@ def main(argv: list[str]) -> int:
     return OK
 
 
+def _write_interests(first: Any, folders: list[pathlib.Path], out: pathlib.Path, console: Console) -> int:
+    """interests.json, .md and .png (of the first run) of runs of models with several interests."""
+    from jaxrec.assembly import load_run
+    from jaxrec.inspection.interests import read_interests
+    from jaxrec.inspection.interests_page import draw_interests, inspect_interests, interests_as_markdown
+
+    records = []
+    for place, folder in enumerate(folders):
+        run = load_run(folder) if place else first
+        records.append({"run": folder.name} | inspect_interests(run, read_interests(run), folder))
+    write_json(out / "interests.json", {"schema": 1, "runs": records})
+    lines = [interests_as_markdown(record) for record in records]
+    (out / "interests.md").write_text("\n".join(lines), encoding="utf-8")
+    written = ["interests.json", "interests.md"]
+    try:
+        if draw_interests(records[0], out / "interests.png"):
+            written.append("interests.png")
+    except ImportError as error:
+        console.print(_NO_PICTURE.format(error), markup=False)
+    sys.stdout.write("\n".join(lines))
+    console.print(f"jaxrec: {', '.join(written)} in {out}", soft_wrap=True, markup=False)
+    return OK
+
+
 def _parser() -> Arguments:
-    parser = Arguments("jaxrec.inspect_run", "What a finished run of M3BSR does inside.")
+    parser = Arguments("jaxrec.inspect_run", "What a finished run of M3BSR, UiM or ComiRec does inside.")
     parser.add_argument("run", metavar="RUN", type=pathlib.Path, help="run folder")
     parser.add_argument(
         "--beside", metavar="RUN", action="append", type=pathlib.Path, help="another run on the same data; repeat"
@@ -180,7 +212,7 @@ def _draw(record: Any, panels: Any, captions: Any, labels: Any, out: pathlib.Pat
             draw_tsne(panels, captions, labels, out / "features.png")
             written.append("features.png")
     except ImportError as error:
-        console.print(f"jaxrec: no picture: {error}; pip install 'jaxrec[plots]' brings what draws it", markup=False)
+        console.print(_NO_PICTURE.format(error), markup=False)
     return written
 
 

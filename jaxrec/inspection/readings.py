@@ -17,7 +17,8 @@ from jaxrec.models.m3bsr_input import modality_names
 
 MAX_USERS = 2000
 """Users that are read; of more, a fixed random choice."""
-_BATCH = 256
+BATCH = 256
+"""Users that are read at once."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,9 +93,7 @@ def read_run(run: LoadedRun) -> Readings:
             "gate": found.gate,
         }
 
-    parts = [
-        jax.device_get(read(encoded, jnp.asarray(_padded(users, start)))) for start in range(0, len(users), _BATCH)
-    ]
+    parts = [jax.device_get(read(encoded, jnp.asarray(padded(users, start)))) for start in range(0, len(users), BATCH)]
     whole: Any = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(users)], *parts)
     behaviors, modalities = run.dataset.behavior_names, modality_names(ctx)
     return Readings(
@@ -113,10 +112,10 @@ def read_run(run: LoadedRun) -> Readings:
     )
 
 
-def _padded(users: np.ndarray, start: int) -> np.ndarray:
-    """[_BATCH] users from a place on; the first again where there are no more."""
-    rows = users[start : start + _BATCH]
-    return np.pad(rows, (0, _BATCH - len(rows)), constant_values=users[0])
+def padded(users: np.ndarray, start: int) -> np.ndarray:
+    """[BATCH] users from a place on; the first again where there are no more."""
+    rows = users[start : start + BATCH]
+    return np.pad(rows, (0, BATCH - len(rows)), constant_values=users[0])
 
 
 def _seconds_per_user(model: M3BSR, encoded: Any, users: np.ndarray) -> float:
@@ -127,11 +126,11 @@ def _seconds_per_user(model: M3BSR, encoded: Any, users: np.ndarray) -> float:
         vectors, items = model.user_vectors(encoded, {"user_ids": user_ids})[:, 0], model.item_vectors(encoded)
         return vectors @ items.vectors.T + items.bias[None, :]
 
-    batch = jnp.asarray(_padded(users, 0))
+    batch = jnp.asarray(padded(users, 0))
     score(encoded, batch).block_until_ready()
     rounds = []
     for _ in range(3):
         started = time.perf_counter()
         score(encoded, batch).block_until_ready()
         rounds.append(time.perf_counter() - started)
-    return min(rounds) / _BATCH
+    return min(rounds) / BATCH
