@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     study = load_study(arguments.path)
     if arguments.seeds is not None:
         study = study.with_seeds(arguments.seeds)
-    cells = make_cells(study, Overrides(arguments.data, arguments.text, arguments.flags))
+    cells = make_cells(study, Overrides(arguments.data, arguments.text, arguments.flags, arguments.refine))
     workdir = arguments.workdir or pathlib.Path("studies") / study.name
     runs = arguments.runs or (workdir / "runs" if arguments.workdir else pathlib.Path("studies") / "runs")
     console = Console(stderr=True, highlight=False)
@@ -56,6 +56,10 @@ def main(argv: list[str]) -> int:
                 stopped = stop.number
         except OSError as error:
             raise UserError(f"{error.filename or runs}: {error.strerror or error}") from error
+    if not arguments.table_only and stopped is None and any(cell.refined for cell in cells):
+        from jaxrec.studies.refined_runs import refine_cells
+
+        failures |= refine_cells(cells, runs, console)
     outcome, *further = (
         collect(dataclasses.replace(study, protocol=protocol, also=()), cells, runs, failures)
         for protocol in (study.protocol, *study.also)

@@ -20,7 +20,7 @@ def save_per_user(folder: pathlib.Path, evaluations: dict[str, Evaluation], data
     for name, evaluation in evaluations.items():
         arrays[f"{name}/user_ids"] = dataset.users.decode(evaluation.user_ids)
         arrays |= {f"{name}/{metric}": values for metric, values in evaluation.per_user.items()}
-    _save(folder / "per_user.npz", arrays)
+    save_arrays(folder / "per_user.npz", arrays)
 
 
 def save_topk(folder: pathlib.Path, evaluation: Evaluation, dataset: Dataset) -> None:
@@ -28,7 +28,7 @@ def save_topk(folder: pathlib.Path, evaluation: Evaluation, dataset: Dataset) ->
     if evaluation.topk_items is None or evaluation.topk_scores is None:
         raise ValueError("the evaluation has no lists: evaluate(..., lists=True)")
     items = evaluation.topk_items
-    _save(
+    save_arrays(
         folder / "topk.npz",
         {
             "user_ids": dataset.users.decode(evaluation.user_ids),
@@ -49,7 +49,7 @@ def save_candidates(folder: pathlib.Path, candidates: dict[str, Candidates], dat
             f"{part}/target_ids": dataset.items.decode(drawn.target_ids),
             f"{part}/negative_ids": np.where(negatives >= 0, dataset.items.decode(np.maximum(negatives, 0)), ""),
         }
-    _save(folder / "candidates.npz", arrays)
+    save_arrays(folder / "candidates.npz", arrays)
 
 
 def per_user_name(protocol: str, part: str) -> str:
@@ -76,7 +76,7 @@ def load_per_user(folder: pathlib.Path, part: str, protocol: str = "full") -> tu
     return users, {name.removeprefix(wanted): values for name, values in arrays.items()}
 
 
-def _save(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
+def save_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
     """The file whole or not at all; compressed, since raw ids repeat."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:

@@ -18,6 +18,7 @@ from jaxrec.data.config import DataConfig
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.prepared import load_dataset
 from jaxrec.errors import UserError
+from jaxrec.eval.artifacts import save_arrays
 from jaxrec.eval.metrics import mean_metrics
 from jaxrec.eval.ranking import FullRanking
 from jaxrec.eval.ranking_name import ranking_name
@@ -58,6 +59,8 @@ def default_config(folder: pathlib.Path) -> PrecomputeConfig:
 def refine_run(folder: pathlib.Path, config: PrecomputeConfig, display: Display | None = None) -> dict[str, Any]:
     """Refine what a finished run recommends and measure it; the record, which is also written into the run's folder.
 
+    Beside it stands an .npz with each user's values: user_ids [n] raw, before/<metric> and after/<metric> [n] float64.
+
     config: whom to ask and how, as for jaxrec.precompute (`default_config`, with changes); of config.simulated_user,
     `agent`, `top` (N) and `user_limit` (a fixed random choice of so many users) say what is done, while `candidates`
     and config.data come from the run. Ranking is full, on the test part, with the run's own masks. Answers are kept:
@@ -65,9 +68,10 @@ def refine_run(folder: pathlib.Path, config: PrecomputeConfig, display: Display 
     """
     with _ready(folder, config, display) as ready:
         output = ready.stage.run()[-1]
-    record = _record(folder, ready, output)
+    record, per_user = _record(folder, ready, output)
     agent, key = record["agent"], output.manifest["inputs_sha256"][:8]
     path = folder / f"refinement-{agent}-top{record['top']}-{key}.json"
+    save_arrays(path.with_suffix(".npz"), per_user)
     write_json(path, record)
     return record | {"path": str(path)}
 
@@ -107,7 +111,7 @@ def _ready(folder: pathlib.Path, config: PrecomputeConfig, display: Display | No
         yield _Ready(experiment, result, dataset, config, shown, len(lists.user_ids), stage)
 
 
-def _record(folder: pathlib.Path, ready: _Ready, output: Output) -> dict[str, Any]:
+def _record(folder: pathlib.Path, ready: _Ready, output: Output) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     dataset, shown, manifest = ready.dataset, ready.shown, output.manifest
     agent, top = ready.config.simulated_user.agent, ready.config.simulated_user.top
     cutoffs = tuple(sorted({top, *(k for k in ready.experiment.eval.k if k < top)}))
@@ -121,7 +125,10 @@ def _record(folder: pathlib.Path, ready: _Ready, output: Output) -> dict[str, An
     # A run that was ranked by sampled99 alone says nothing of full ranking.
     single = bool((np.bincount(dataset.test.user_ids) <= 1).all())
     counts, asked = manifest["counts"], len(shown.user_ids)
-    return {
+    per_user = {"user_ids": dataset.users.decode(shown.user_ids)}
+    for when, values in (("before", before), ("after", after)):
+        per_user |= {f"{when}/{metric}": column for metric, column in values.items()}
+    record = {
         "schema": SCHEMA,
         **{field: ready.result[field] for field in ("name", "model", "seed", "config_hash")},
         "dataset": {field: ready.result["dataset"][field] for field in ("name", "source", "sha256")},
@@ -152,6 +159,7 @@ def _record(folder: pathlib.Path, ready: _Ready, output: Output) -> dict[str, An
         "manifest": manifest,
         "versions": versions(),
     }
+    return record, per_user
 
 
 def _inside(run: pathlib.Path, folder: pathlib.Path) -> str:

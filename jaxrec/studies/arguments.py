@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from jaxrec.errors import UserError
+from jaxrec.studies.refining import PREFIX
 
 HELP = """\
 usage: python -m jaxrec.study FILE [--workdir DIR] [--runs DIR] [--jobs N] [--seeds N]
@@ -28,7 +29,9 @@ Run a grid of experiments and seeds, and write its table.
   --help                this text
 
 Every field of an experiment is a flag too, laid over every run, such as --train.epochs 10; those of text,
-features and profiles (--text.dim and the like) reach only the rows that read them.
+features and profiles (--text.dim and the like) reach only the rows that read them. A flag of jaxrec.refine with
+--refine. before it, such as --refine.backend local, reaches the rows whose agent is a model, and
+--refine.simulated-user.user-limit N every row with an agent.
 Studies here: {studies}
 """
 _PATHS = ("--workdir", "--runs")
@@ -48,6 +51,7 @@ class StudyArguments(NamedTuple):
     text: dict[str, str]
     table_only: bool
     flags: list[str]
+    refine: list[str]
 
 
 def split_study_arguments(argv: Sequence[str]) -> StudyArguments:
@@ -95,6 +99,7 @@ def split_study_arguments(argv: Sequence[str]) -> StudyArguments:
     if not rest or rest[0].startswith("-"):
         raise UserError(f"FILE is missing, it stands before the flags of experiments; studies here: {studies}")
     folders = {flag: pathlib.Path(single[flag]).expanduser() for flag in _PATHS if flag in single}
+    flags, refine = _divided(rest[1:])
     numbers = {flag: _number(flag, single[flag]) for flag in _NUMBERS if flag in single}
     return StudyArguments(
         pathlib.Path(rest[0]),
@@ -105,8 +110,20 @@ def split_study_arguments(argv: Sequence[str]) -> StudyArguments:
         places["--data"],
         places["--text"],
         table_only,
-        rest[1:],
+        flags,
+        refine,
     )
+
+
+def _divided(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Flags of experiments and those of agents, each with the words that follow it."""
+    parts: tuple[list[str], list[str]] = [], []
+    part = parts[0]
+    for word in words:
+        if word.startswith("--"):
+            part = parts[word.startswith(PREFIX)]
+        part.append(word)
+    return parts
 
 
 def _next(words: list[str]) -> str:

@@ -12,7 +12,9 @@ from typing import Any
 from jaxrec.config import Experiment, config_hash, override, validate
 from jaxrec.data.prepared import content_digest, dataset_sha256
 from jaxrec.errors import UserError
+from jaxrec.precompute.config import PrecomputeConfig
 from jaxrec.studies.definition import Column, Row, Study
+from jaxrec.studies.refining import refined_name, refining
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,13 @@ class Cell:
     seed: int
     experiment: Experiment[Any]
     folder_name: str
+    refined: PrecomputeConfig | None = None
+    """What an agent does with the run when it has finished; the table then shows that."""
+
+    @property
+    def result_name(self) -> str:
+        """Where the numbers of the table lie: the run's folder, or one inside it of what an agent has made of it."""
+        return self.folder_name if self.refined is None else f"{self.folder_name}/{refined_name(self.refined)}"
 
     @property
     def label(self) -> str:
@@ -40,12 +49,14 @@ class Overrides:
     """What the command line lays over every run.
 
     data, text: paths of interactions and of text features by the name of the data set (data.name). flags: the
-    experiment's own; those of text, features and profiles (--text.…) reach only the rows that read them.
+    experiment's own; those of text, features and profiles (--text.…) reach only the rows that read them. refine: those
+    of jaxrec.refine, for the rows that an agent refines.
     """
 
     data: Mapping[str, str] = dataclasses.field(default_factory=dict)
     text: Mapping[str, str] = dataclasses.field(default_factory=dict)
     flags: Sequence[str] = ()
+    refine: Sequence[str] = ()
 
 
 def make_cells(study: Study, overrides: Overrides) -> list[Cell]:
@@ -63,12 +74,15 @@ def make_cells(study: Study, overrides: Overrides) -> list[Cell]:
                 _check_protocols(study, experiment)
                 data, text = dataset_hash(experiment.data), _text_digest(experiment, digest)
                 features, profiles = _features_digest(experiment, digest), _profiles_digest(experiment, digest)
+                refined = None if row.refined is None else refining(row.refined, overrides.refine)
             except UserError as error:
                 raise UserError(f"study {study.name}: row {row.label}, column {column.label}: {error}") from error
             for seed in study.seeds_of(row):
                 seeded = dataclasses.replace(experiment, seed=seed)
                 name = _folder_name(seeded, config_hash(seeded, data, text, features, profiles))
-                cells.append(Cell(row.label, column.label, seed, seeded, name))
+                cells.append(Cell(row.label, column.label, seed, seeded, name, refined))
+    if overrides.refine and all(row.refined is None for row in study.rows):
+        raise UserError(f"{overrides.refine[0]}: no row of study {study.name} is refined by an agent")
     for flag, names in unused.items():
         if names:
             there = ", ".join(sorted({cell.experiment.data.name for cell in cells}))
@@ -77,8 +91,9 @@ def make_cells(study: Study, overrides: Overrides) -> list[Cell]:
 
 
 def distinct(cells: Iterable[Cell]) -> list[Cell]:
-    """One cell of each folder, the first."""
-    return list({cell.folder_name: cell for cell in reversed(list(cells))}.values())[::-1]
+    """One cell of each run's folder, the first, as it is before an agent refines it."""
+    found = {cell.folder_name: cell for cell in reversed(list(cells))}.values()
+    return [dataclasses.replace(cell, refined=None) for cell in found][::-1]
 
 
 def _in_column(study: Study, row: Row, column: Column, overrides: Overrides) -> Experiment[Any]:

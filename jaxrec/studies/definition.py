@@ -11,9 +11,12 @@ from typing import Any, Literal
 from jaxrec.config import Experiment
 from jaxrec.config.load import load_from
 from jaxrec.errors import UserError
+from jaxrec.precompute.simulated_user.config import FACTOR, SimulatedUserConfig
 
 PARTS = {"valid": "validation part", "test": "test part"}
 """Parts that a study may report, in words."""
+REFINED_METRICS = ("hit", "ndcg", "recall")
+"""What is measured of lists that a simulated user has put in order."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +31,9 @@ class Row:
     """Labels of the rows that this one is tested against; the star says that it is better than each of them."""
     published: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     """What its paper reports: for a column's label, a value for each metric of the study."""
+    refined: SimulatedUserConfig | None = None
+    """Whom the finished run's top 2N is shown; the row's numbers are those of the N that are kept. The run itself is
+    shared with rows of the same experiment. A model as agent answers by rules unless the command names another."""
     num_seeds: int | None = None
     """It runs with the first so many seeds of the study alone; by default with all."""
 
@@ -123,6 +129,7 @@ def check_study(study: Study) -> None:
             _require(label in columns, f"row {row.label}: published", label, f"one of {columns}")
             wanted = f"{len(study.metrics)}, one a metric"
             _require(len(values) == len(study.metrics), f"row {row.label}: published", f"{len(values)} values", wanted)
+    _check_refined(study)
     for metric in study.metrics:
         _require(re.fullmatch(r"[a-z]+@\d+", metric), "metrics", metric, "such as ndcg@10")
     if study.figure is not None:
@@ -130,6 +137,26 @@ def check_study(study: Study) -> None:
         _require(not missing, "figure", f"no x in column {missing[:1]}", "an x in every column")
         for metric in study.figure.metrics:
             _require(metric in study.metrics, "figure.metrics", metric, ", ".join(study.metrics))
+
+
+def _check_refined(study: Study) -> None:
+    """An agent is shown what is best of all items, for the test part, and keeps N of it."""
+    for row in study.rows:
+        if row.refined is None:
+            continue
+        where = f"row {row.label}: refined"
+        try:
+            row.refined.validate()
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        _require(row.refined.candidates is None, f"{where}.candidates", row.refined.candidates, "none, it is the run's")
+        _require((study.protocol, *study.also) == ("full",), where, f"protocol {study.protocol}", "full ranking alone")
+        _require(study.part == "test", where, f"part {study.part}", "test")
+        for metric in study.metrics:
+            name, _, cutoff = metric.partition("@")
+            holds = name in REFINED_METRICS and cutoff.isdigit() and int(cutoff) <= row.refined.top
+            allowed = f"{', '.join(REFINED_METRICS)} up to {row.refined.top}, of the {FACTOR * row.refined.top} shown"
+            _require(holds, f"{where}: metrics", metric, allowed)
 
 
 def _check_row(row: Row, rows: Sequence[str], columns: Sequence[str]) -> None:

@@ -67,7 +67,7 @@ def launch_command(experiment: pathlib.Path, folder: pathlib.Path) -> list[str]:
 
 def is_done(runs: pathlib.Path, cell: Cell) -> bool:
     """Whether the cell has a result."""
-    return (runs / cell.folder_name / "result.json").is_file()
+    return (runs / cell.result_name / "result.json").is_file()
 
 
 def run_cells(

@@ -47,7 +47,7 @@ def _curves(axes: Any, outcome: Outcome, metric: str) -> None:
             continue
         x, means = [place for place, _ in points], [value.mean for _, value in points]
         look = style(index)
-        axes.plot(x, means, linewidth=1.8, markersize=5, label=row.label, **look)
+        axes.plot(x, means, linewidth=1.8, markersize=5, label=outcome.label_of(row.label), **look)
         if any(value.deviation is not None for _, value in points):
             spread = [value.deviation or 0.0 for _, value in points]
             low, high = ([m + sign * d for m, d in zip(means, spread, strict=True)] for sign in (-1, 1))
@@ -81,4 +81,4 @@ def _heat_map(axes: Any, outcome: Outcome, metric: str) -> None:
             colour = "black" if value > middle else "white"
             axes.text(j, i, f"{value:.4f}", ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(len(columns)), [column.label for column in columns])
-    axes.set_yticks(range(len(study.rows)), [row.label for row in study.rows])
+    axes.set_yticks(range(len(study.rows)), [outcome.label_of(row.label) for row in study.rows])

@@ -57,7 +57,7 @@ def _main_rows(outcome: Outcome) -> list[list[str]]:
         seeds = f"{wanted}" if min(done) == wanted else f"{min(done)} to {max(done)} of {wanted}"
         if min(done) == max(done) < wanted:
             seeds = f"{max(done)} of {wanted}"
-        rows.append([row.label, seeds, *(_cell(outcome, row.label, *place) for place in places)])
+        rows.append([outcome.label_of(row.label), seeds, *(_cell(outcome, row.label, *place) for place in places)])
         for other in row.against:
             found = {(c.column, c.metric): c for c in outcome.comparisons if (c.row, c.against) == (row.label, other)}
             shown = [_improvement(found.get(place)) for place in places]
@@ -87,9 +87,14 @@ def _cell(outcome: Outcome, row: str, column: str, metric: str) -> str:
         return "missing"
     value = system.metrics[metric]
     star = r"\*" if outcome.starred(row, column, metric) else ""
-    others = [found.metrics[metric].mean for (_, label), found in outcome.systems.items() if label == column]
+    others = [
+        found.metrics[metric].mean
+        for (other, label), found in outcome.systems.items()
+        if label == column and not outcome.simulates(other)
+    ]
     shown = _spread(value)
-    return f"**{shown}**{star}" if value.mean == max(others) and len(others) > 1 else shown + star
+    best = len(others) > 1 and value.mean == max(others) and not outcome.simulates(row)
+    return f"**{shown}**{star}" if best else shown + star
 
 
 def _spread(value: Spread) -> str:
@@ -116,7 +121,8 @@ def _meaning(outcome: Outcome) -> str:
         + ("; mean ± deviation over seeds (n - 1)." if len(study.seeds) > 1 else "; one seed has no deviation.")
     ]
     if len(study.rows) > 1:
-        lines.append("Bold: the best of a column.")
+        simulated = any(outcome.simulates(row.label) for row in study.rows)
+        lines.append("Bold: the best of a column" + (", simulations apart." if simulated else "."))
     if any(row.against for row in study.rows):
         sizes = {sum(c.metric == metric for c in outcome.comparisons) for metric in study.metrics}
         lines.append(
@@ -135,7 +141,16 @@ def _comparison_rows(outcome: Outcome) -> list[list[str]]:
         where = [] if single else [c.column]
         verdict = "better" if c.better else "worse" if c.worse else ""
         values = [_p(c.t_test), _p(c.holm), _p(c.wilcoxon)]
-        rows.append([f"{c.row} against {c.against}", *where, c.metric, _improvement(c), *values, verdict])
+        rows.append(
+            [
+                f"{outcome.label_of(c.row)} against {outcome.label_of(c.against)}",
+                *where,
+                c.metric,
+                _improvement(c),
+                *values,
+                verdict,
+            ]
+        )
     return rows
 
 

@@ -18,6 +18,7 @@ from jaxrec.eval.significance import SIGNIFICANT, holm, paired_t_test, spread, w
 from jaxrec.studies.cells import Cell
 from jaxrec.studies.definition import Study
 from jaxrec.studies.execution import is_done
+from jaxrec.studies.refined_rows import is_refined, of_shared_users, refined_notes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +84,15 @@ class Outcome:
         """Whether any run read the built-in sample in place of data."""
         return any(run.result["dataset"]["source"] == "sample" for run in self.first.values())
 
+    def label_of(self, row: str) -> str:
+        """The row's name in print; of a simulation it says so."""
+        return f"{row} (a simulation)" if self.simulates(row) else row
+
+    def simulates(self, row: str) -> bool:
+        """Whether the row's agent reads what is to be predicted."""
+        refined = next(given.refined for given in self.study.rows if given.label == row)
+        return refined is not None and refined.agent == "oracle"
+
     def protocol(self, column: str) -> dict[str, Any]:
         """The ranking protocol's record in a column."""
         return self.first[column].result["protocols"][self.study.protocol]
@@ -105,15 +115,15 @@ def collect(study: Study, cells: Sequence[Cell], runs: pathlib.Path, failures: M
     """Read the finished runs among the cells. failures: why runs failed, by folder name."""
     loaded: dict[str, Run] = {}
     for cell in cells:
-        if cell.folder_name not in loaded and is_done(runs, cell):
-            loaded[cell.folder_name] = load_run(runs / cell.folder_name)
+        if cell.result_name not in loaded and is_done(runs, cell):
+            loaded[cell.result_name] = load_run(runs / cell.result_name)
     notes: list[str] = list(study.notes)
     systems: dict[tuple[str, str], System] = {}
     first: dict[str, Run] = {}
     for row in study.rows:
         for column in study.columns:
             here = [cell for cell in cells if (cell.row, cell.column) == (row.label, column.label)]
-            found = tuple(loaded[cell.folder_name] for cell in here if cell.folder_name in loaded)
+            found = tuple(loaded[cell.result_name] for cell in here if cell.result_name in loaded)
             if not found:
                 continue
             values = {
@@ -133,8 +143,14 @@ def collect(study: Study, cells: Sequence[Cell], runs: pathlib.Path, failures: M
                     comparisons += _compare(study, column.label, pair[0], pair[1])
                 except UserError as error:
                     notes.append(f"{row.label} is not tested against {other} in {column.label}: {error}")
-    missing = tuple(cell.label for cell in cells if cell.folder_name not in loaded)
-    failed = {cell.label: failures[cell.folder_name] for cell in cells if cell.folder_name in failures}
+    missing = tuple(cell.label for cell in cells if cell.result_name not in loaded)
+    failed = {
+        cell.label: failures[name]
+        for cell in cells
+        for name in dict.fromkeys((cell.folder_name, cell.result_name))
+        if name in failures
+    }
+    notes += refined_notes(systems)
     notes += _column_notes(study, systems)
     return Outcome(
         study, len(cells), systems, first, tuple(_corrected(comparisons)), missing, failed, tuple(dict.fromkeys(notes))
@@ -152,14 +168,19 @@ def _compare(study: Study, column: str, left: System, right: System) -> list[Com
     (users, values), (others, other_values) = (
         per_user_means(system, study.protocol, study.part) for system in (left, right)
     )
-    if not np.array_equal(users, others):
+    some = not np.array_equal(users, others)
+    if some and not (is_refined(left) or is_refined(right)):
         raise UserError("their users are not the same")
+    if some:
+        values, other_values = of_shared_users(users, values, others, other_values)
     found = []
     for metric in study.metrics:
         means = [
             float(np.mean([run.result["protocols"][study.protocol][study.part][metric] for run in system.runs]))
             for system in (left, right)
         ]
+        if some:
+            means = [float(np.mean(columns[metric])) for columns in (values, other_values)]
         improvement = means[0] / means[1] - 1 if means[1] > 0 else None
         tests: dict[str, float] = {}
         if metric in values and metric in other_values:

@@ -36,6 +36,7 @@ def as_json(outcome: Outcome, further: Sequence[Outcome] = ()) -> dict[str, Any]
                 "against": list(row.against),
                 "published": {c: dict(zip(study.metrics, values, strict=True)) for c, values in row.published.items()},
             }
+            | ({} if row.refined is None else {"agent": row.refined.agent, "simulation": outcome.simulates(row.label)})
             for row in study.rows
         ],
         "columns": [_column(outcome, column) for column in study.columns],
@@ -95,7 +96,8 @@ def _run(outcome: Outcome, run: Run) -> dict[str, Any]:
     values = result["protocols"][outcome.study.protocol][outcome.study.part]
     return {
         "seed": result["seed"],
-        "folder": pathlib.Path(run.folder).name,
+        # Of what an agent has made of a run: the run's folder and the one inside it.
+        "folder": "/".join(pathlib.Path(run.folder).parts[-2 if "refined" in result else -1 :]),
         "config_hash": result.get("config_hash"),
         "metrics": {name: values[name] for name in outcome.study.metrics},
         "best_step": result.get("best_step"),
@@ -104,7 +106,7 @@ def _run(outcome: Outcome, run: Run) -> dict[str, Any]:
         "text_sha256": text_of(run),
         "devices": result.get("devices"),
         "versions": result.get("versions"),
-    }
+    } | ({"refined": result["refined"]} if "refined" in result else {})
 
 
 def _spread(value: Spread) -> dict[str, float | None]:

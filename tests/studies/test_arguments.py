@@ -23,7 +23,7 @@ def test_its_own_flags_stand_anywhere_and_the_rest_is_left():
 
 def test_nothing_is_given_by_default():
     found = split_study_arguments(["s.py"])
-    assert found[1:] == (None, None, None, None, {}, {}, False, [])
+    assert found[1:] == (None, None, None, None, {}, {}, False, [], [])
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,13 @@ def test_a_mistake_is_told_with_what_is_allowed(argv, words):
     with pytest.raises(UserError) as error:
         split_study_arguments(argv)
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_flags_of_agents_stand_apart_with_their_values():
+    words = ["--refine.backend", "local", "--train.epochs", "3", "--refine.local.checkpoint=x", "--eval.k", "5", "10"]
+    found = split_study_arguments(["s.py", *words, "--refine.no-motivations", "--text.dim", "9"])
+    assert found.flags == ["--train.epochs", "3", "--eval.k", "5", "10", "--text.dim", "9"]
+    assert found.refine == ["--refine.backend", "local", "--refine.local.checkpoint=x", "--refine.no-motivations"]
 
 
 def test_help_names_the_studies_here(capsys, monkeypatch):
