@@ -86,11 +86,13 @@ def interests_as_markdown(record: dict[str, Any]) -> str:
     if "purity" in record:
         lines += ["", "An item belongs to the interest with its largest share; purity is the share of items that agree"]
         lines += ["with most of their interest's items of that user. Synthetic data: the built-in sample.", ""]
-        lines += ["| agreeing in | items | purity | chance | one group | k-means learned | k-means planted | best |"]
-        lines += ["|---|---:|---:|---:|---:|---:|---:|---:|"]
+        bounds = "chance | one group | k-means learned | k-means planted | best"
+        lines += [f"| agreeing in | items | purity | {bounds} | reached |"]
+        lines += ["|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
         for found in record["purity"]:
             figures = " | ".join(f"{found[name]:.3f}" for name in _BOUNDS)
-            lines.append(f"| {_TOLD[found['label']]} | {found['num_items']:,} | {figures} |")
+            reached = "" if found["reached"] is None else f"{found['reached']:.2f}"
+            lines.append(f"| {_TOLD[found['label']]} | {found['num_items']:,} | {figures} | {reached} |")
     if "fields" in record:
         lines += ["", "| field | planted as | tells (nats) | gate | interests move |", "|---|---|---:|---:|---:|"]
         for found in record["fields"]:
@@ -146,7 +148,7 @@ def _draw_purity(record: dict[str, Any], axis: Any) -> None:
     axis.set_xticks(range(len(record["purity"])), [found["label"] for found in record["purity"]], fontsize=8)
     axis.set_ylim(0, 1)
     axis.set_ylabel("purity")
-    axis.legend(frameon=False, fontsize=8, ncols=2)
+    axis.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), columnspacing=1.0)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
 

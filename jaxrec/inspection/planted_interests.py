@@ -30,6 +30,7 @@ def purities(dataset: Dataset, readings: InterestReadings) -> list[dict[str, Any
     """A record for each of LABELS: purity of the interests' items, chance, bounds, and of k-means on vectors of items.
 
     k_means_planted: on the items' planted weights of motivations (or themes); k_means_learned: on the model's own.
+    reached: how far purity is on the way from chance to k_means_planted, what can be told without labels.
     """
     sample = make_sample()
     num_groups = readings.coupling.shape[-1]
@@ -59,7 +60,9 @@ def purities(dataset: Dataset, readings: InterestReadings) -> list[dict[str, Any
 
         record = {"label": name, **of(readings.groups)._asdict(), "k_means_learned": of(learned).purity}
         truth = ideal["theme" if name == "theme" else "motivation"]
-        records.append(record | {"k_means_planted": of(truth).purity})
+        record["k_means_planted"] = ideal_purity = of(truth).purity
+        way = ideal_purity - record["chance"]
+        records.append(record | {"reached": (record["purity"] - record["chance"]) / way if way > 0 else None})
     return records
 
 
