@@ -4,7 +4,7 @@ Paper: M3BSR (Cui et al., SIGIR 2025), Table 2 and Fig. 3 as questions; no numbe
 Data, settings: those of configs/m3bsr_sample.py. M3BSR and SASRec run with three seeds, the ablations with the first.
 Command: python -m jaxrec.study configs/studies/m3bsr_sample.py
 Hardware: two CPU cores.
-Wall time: 15 runs, up to 4 min each on two quiet cores.
+Wall time: 15 runs; SASRec 1 min, M3BSR 2 to 3 min each with most of two cores.
 Result: docs/results/m3bsr.md
 """
 
