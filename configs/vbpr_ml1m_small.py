@@ -1,0 +1,43 @@
+"""VBPR on MovieLens-1M, small enough for two cores: the row beside configs/vbpr_ml1m_small.py.
+
+Paper: VBPR (He and McAuley, AAAI 2016), in Table II of UiM: hit@10 0.1898, ndcg@10 0.1655, of another protocol.
+Data: MovieLens-1M, all ratings, 5-core; each user's events 8:1:1 by time, so that a user has several test targets.
+Command: python -m jaxrec.launch --config configs/vbpr_ml1m_small.py --data.path DIR
+Hardware: two CPU cores.
+Wall time: a whole run is not measured yet.
+Result: not measured yet.
+Deviations: none that its paper names; text vectors stand in the place of pictures.
+"""
+
+from jaxrec.config import Experiment
+from jaxrec.data.config import DataConfig, FilterConfig
+from jaxrec.data.item_features_config import ItemFeaturesConfig
+from jaxrec.data.text_config import TextConfig
+from jaxrec.eval.config import EvalConfig
+from jaxrec.models.vbpr import VBPRConfig
+from jaxrec.train.config import OptimizerConfig, TrainConfig
+
+
+def get_config() -> Experiment[VBPRConfig]:
+    return Experiment(
+        model=VBPRConfig(dim=64),
+        data=DataConfig(
+            name="ml-1m",
+            filter=FilterConfig(user_core=5, item_core=5),
+            split="ratio",
+            ratio=(8.0, 1.0, 1.0),
+            order="temporal",
+            published=(999_611, 6_040, 3_416),
+        ),
+        text=TextConfig(source="tfidf", dim=64),
+        features=ItemFeaturesConfig(text=True),
+        train=TrainConfig(
+            epochs=40,
+            batch_size=2048,
+            optimizer=OptimizerConfig(name="adam", learning_rate=1e-3),
+            eval_every=1,
+            monitor="ndcg@10",
+            patience=3,
+        ),
+        eval=EvalConfig(k=(1, 5, 10, 20, 50), save_topk=100),
+    )
