@@ -15,6 +15,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "configs" / "studies").glob("*.py"))
 
 
+# Rows that train for the same time at most, and not for the same number of steps: what is cheap goes on for longer.
+SAME_TIME = dict.fromkeys(
+    ("uim_ml1m_small", "uim_ml1m_small_sampled"), ("train.epochs", "train.batch_size", "train.eval_every")
+)
+
+
 @pytest.fixture(autouse=True)
 def no_data(monkeypatch):
     monkeypatch.delenv("JAXREC_DATA", raising=False)
@@ -39,7 +45,7 @@ def test_every_row_of_a_shipped_study_has_the_same_training_and_data():
         for column in made.columns:
             settings = [{leaf.name: leaf.value for leaf in leaves(made.experiment(row, column))} for row in made.rows]
             for name in settings[0]:
-                if name.startswith(("train.", "data.", "eval.")):
+                if name.startswith(("train.", "data.", "eval.")) and name not in SAME_TIME.get(path.stem, ()):
                     assert len({str(values[name]) for values in settings}) == 1, (path.stem, column.label, name)
 
 
