@@ -1,4 +1,4 @@
-"""BPR-MF on MovieLens-1M, small enough for two cores: the row beside configs/bprmf_ml1m_small.py.
+"""BPR-MF on MovieLens-1M, small enough for two cores: the row beside configs/uim_ml1m_small.py.
 
 Paper: BPR (Rendle et al., UAI 2009), in Table II of UiM: hit@10 0.1639, ndcg@10 0.1369, of another protocol.
 Data: MovieLens-1M, all ratings, 5-core; each user's events 8:1:1 by time, so that a user has several test targets.

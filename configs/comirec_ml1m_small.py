@@ -1,4 +1,4 @@
-"""ComiRec-DR on MovieLens-1M, small enough for two cores: the row beside configs/comirec_ml1m_small.py.
+"""ComiRec-DR on MovieLens-1M, small enough for two cores: the row beside configs/uim_ml1m_small.py.
 
 Paper: ComiRec (Cen et al., KDD 2020), in Table II of UiM: hit@10 0.1892, ndcg@10 0.1488, of another protocol.
 Data: MovieLens-1M, all ratings, 5-core; each user's events 8:1:1 by time, so that a user has several test targets.

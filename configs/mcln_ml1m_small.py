@@ -1,4 +1,4 @@
-"""MCLN on MovieLens-1M, small enough for two cores: the row beside configs/mcln_ml1m_small.py.
+"""MCLN on MovieLens-1M, small enough for two cores: the row beside configs/uim_ml1m_small.py.
 
 Paper: MCLN (Li et al., SIGIR 2023), in Table II of UiM: hit@10 0.2311, ndcg@10 0.2025, of another protocol.
 Data: MovieLens-1M, all ratings, 5-core; each user's events 8:1:1 by time, so that a user has several test targets.

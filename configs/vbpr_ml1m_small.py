@@ -1,4 +1,4 @@
-"""VBPR on MovieLens-1M, small enough for two cores: the row beside configs/vbpr_ml1m_small.py.
+"""VBPR on MovieLens-1M, small enough for two cores: the row beside configs/uim_ml1m_small.py.
 
 Paper: VBPR (He and McAuley, AAAI 2016), in Table II of UiM: hit@10 0.1898, ndcg@10 0.1655, of another protocol.
 Data: MovieLens-1M, all ratings, 5-core; each user's events 8:1:1 by time, so that a user has several test targets.
