@@ -38,13 +38,10 @@ def purity(groups: np.ndarray, labels: np.ndarray, num_groups: int) -> Purity:
         raise ValueError("purity is of at least one item")
     rng = np.random.default_rng(0)
     shuffled = [_agreeing(_shuffled(groups, rng), labels, num_groups) for _ in range(SHUFFLES)]
-    counts = (
-        _agreeing(groups, labels, num_groups),
-        float(np.mean(shuffled)),
-        _agreeing(np.where(real, 0, -1), labels, 1),
-        _most_agreeing(real, labels, num_groups),
-    )
-    return Purity(*(count / num_items for count in counts), num_items)
+    found = _agreeing(groups, labels, num_groups) / num_items
+    one_group = _agreeing(np.where(real, 0, -1), labels, 1) / num_items
+    best = _most_agreeing(real, labels, num_groups) / num_items
+    return Purity(found, float(np.mean(shuffled)) / num_items, one_group, best, num_items)
 
 
 def _agreeing(groups: np.ndarray, labels: np.ndarray, num_groups: int) -> int:
