@@ -5,7 +5,7 @@ no titles, so that modality denoising (CDMD-M) has nothing to do and three of th
 Data: 2,174 users, 29,905 items, 75,374 clicks and 13,228 favors; leave-one-out on favors.
 Command: python -m jaxrec.launch --config configs/m3bsr_retail_rocket.py --data.path DIR
 Hardware: two CPU cores.
-Wall time:
+Wall time: 7 to 14 min on one core.
 Result: docs/results/m3bsr.md
 Deviations: model.dim is 64, as in SASRec beside it, and model.num_layers 1. model.output is tied: of a free table most
 of the 29,905 items' rows would never be taught by 11,736 training favors. train.batch_size is 256 and train.patience 5

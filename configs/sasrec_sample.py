@@ -4,7 +4,7 @@ Paper: Kang and McAuley, ICDM 2018; none on this data.
 Data: as configs/m3bsr_sample.py.
 Command: python -m jaxrec.launch --config configs/sasrec_sample.py [--model.events all]
 Hardware: two CPU cores.
-Wall time:
+Wall time: about 1 min on a shared machine.
 Result: docs/results/m3bsr.md
 Deviations: data, training and evaluation are those of configs/m3bsr_sample.py, so that nothing but the model differs.
 """

@@ -5,7 +5,7 @@ Data, settings: those of configs/m3bsr_retail_rocket.py. M3BSR and SASRec run wi
 first. Without features there is no modality to denoise: the row w/o CDMD-M would be M3BSR itself, and is left out.
 Command: python -m jaxrec.study configs/studies/m3bsr_retail_rocket.py --data retail_rocket=DIR
 Hardware: two CPU cores.
-Wall time: 14 runs, up to 15 min each on two quiet cores.
+Wall time: 14 runs in an hour and a quarter, two at once on two cores.
 Result: docs/results/m3bsr.md
 """
 
