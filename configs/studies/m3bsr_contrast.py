@@ -5,7 +5,7 @@ at 0.3 and 0.05 there.
 Data, settings: those of configs/m3bsr_sample.py, one seed; judged on validation, as a search must be.
 Command: python -m jaxrec.study configs/studies/m3bsr_contrast.py
 Hardware: two CPU cores.
-Wall time: 25 runs, up to 4 min each on two quiet cores.
+Wall time: 25 runs, up to 4 min each on two quiet cores; 25 min in all with the smaller model of the result.
 Result: docs/results/m3bsr.md
 """
 

@@ -21,6 +21,8 @@ def check_behaviors(config: DataConfig) -> None:
     named = parse_behaviors(config.behaviors)
     if config.implied != "keep" and len(named) < 2:
         raise UserError(f"data.implied: found {config.implied}, allowed: keep, where data.behaviors names one or none")
+    if config.implied_within < 0:
+        raise UserError(f"data.implied_within: found {config.implied_within}, allowed: 0 seconds or more")
     if named and config.filter.behavior is not None:
         raise UserError(
             f"data.filter.behavior: found {config.filter.behavior} with data.behaviors, which says already what is kept"

@@ -186,6 +186,8 @@ def test_implied_events_of_a_source_are_counted_and_belong_to_the_hash(tmp_path)
     assert dataset_sha256(dropped) != dataset_sha256(config)
     with pytest.raises(UserError, match=r"data\.implied: found drop, allowed: keep"):
         load_dataset(dataclasses.replace(dropped, behaviors=("favor=cart+buy",)))
+    with pytest.raises(UserError, match=r"data\.implied_within: found -1, allowed: 0 seconds or more"):
+        load_dataset(dataclasses.replace(dropped, implied_within=-1))
 
 
 @pytest.mark.real_data
