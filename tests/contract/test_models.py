@@ -21,10 +21,25 @@ PAIRS = [name for name in TRAINED if getattr(SMALL[name], "input", "pairs") == "
 OF_VECTORS = [name for name in NAMES if not isinstance(build_model(SMALL[name], 1, 1), DirectScorer)]
 
 
-def started(name, mesh=None):
+QUICKLY = {"xla_backend_optimization_level": 0}
+"""Compiling is most of these tests' time, and the numbers are the same."""
+
+
+@functools.cache
+def model_of(name):
+    return build_model(SMALL[name], NUM_USERS, NUM_ITEMS)
+
+
+@functools.cache
+def init_of(name):
+    return jax.jit(model_of(name).init, compiler_options=QUICKLY)
+
+
+@functools.cache
+def started(name):
     """Model, context, and parameters that have left their first values, so that no part stands at its optimum."""
-    model, ctx = build_model(SMALL[name], NUM_USERS, NUM_ITEMS), context(mesh)
-    params, extra = jax.jit(model.init)(jax.random.key(0), ctx)
+    model, ctx = model_of(name), context()
+    params, extra = init_of(name)(jax.random.key(0), ctx)
     noise = jax.random.normal(jax.random.key(3), (1000,))
     params = jax.tree.map(lambda leaf: leaf + 0.3 * jnp.resize(noise, leaf.shape), params)
     return model, ctx, params, extra
@@ -45,7 +60,7 @@ def value_and_grad(model):
 
 @functools.cache
 def compiled(name):
-    return jax.jit(value_and_grad(build_model(SMALL[name], NUM_USERS, NUM_ITEMS)))
+    return jax.jit(value_and_grad(model_of(name)), compiler_options=QUICKLY)
 
 
 def assert_close(actual, expected, tolerance=1e-5):
@@ -120,15 +135,14 @@ def test_compiled_equals_eager_and_repeats_itself(name):
     model, ctx, params, extra = started(name)
     arguments = (params, extra, training_batch(SMALL[name]), ctx, jax.random.key(1))
     once = compiled(name)(*arguments)
-    if name not in ("m3bsr", "uim"):  # so many operations that to compile each by itself takes minutes
+    if name not in ("m3bsr", "mcln", "uim"):  # so many operations that to compile each by itself takes minutes
         assert_close(once, value_and_grad(model)(*arguments))
     jax.tree.map(np.testing.assert_array_equal, once, compiled(name)(*arguments))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_first_parameters_follow_from_the_seed(name):
-    model, ctx = build_model(SMALL[name], NUM_USERS, NUM_ITEMS), context()
-    init = jax.jit(model.init)
+    ctx, init = context(), init_of(name)
     first, again, other = (init(jax.random.key(seed), ctx)[0] for seed in (0, 0, 1))
     jax.tree.map(np.testing.assert_array_equal, first, again)
     pairs = zip(jax.tree.leaves(first), jax.tree.leaves(other), strict=True)
@@ -140,8 +154,8 @@ def test_first_parameters_follow_from_the_seed(name):
 # A filter's dozen numbers cannot follow eight triples; test_polycf_signal asks it for what it can learn.
 @pytest.mark.parametrize("name", [name for name in TRAINED if name in OF_VECTORS])
 def test_overfits_a_tiny_batch(name):
-    model, ctx = build_model(SMALL[name], NUM_USERS, NUM_ITEMS), context()
-    params, extra = jax.jit(model.init)(jax.random.key(0), ctx)
+    model, ctx = model_of(name), context()
+    params, extra = init_of(name)(jax.random.key(0), ctx)
     users = jnp.arange(8, dtype=jnp.int32)
     tiny = training_batch(SMALL[name], num_real=8)
     if name in PAIRS:
@@ -155,7 +169,7 @@ def test_overfits_a_tiny_batch(name):
         tiny["mask"] &= (tiny["histories"][-1] > 0).any(1)
     optimizer = optax.adam(0.05)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=QUICKLY)
     def train(params, extra):
         def step(carry, index):
             params, extra, state = carry
@@ -185,7 +199,9 @@ def test_eight_devices_agree_with_one(name, axes):
     tables = [leaf for path, leaf in leaves if "embedding" in str(path[-1]) and leaf.shape[0] >= NUM_ITEMS]
     if SMALL[name].mesh_axis == "model":
         assert all(leaf.sharding.shard_shape(leaf.shape)[1] == leaf.shape[1] // axes[1] for leaf in tables)
-    actual = jax.jit(value_and_grad(model))(*placed, training_batch(SMALL[name]), context(mesh), rng)
+    actual = jax.jit(value_and_grad(model), compiler_options=QUICKLY)(
+        *placed, training_batch(SMALL[name]), context(mesh), rng
+    )
     assert_close(actual[0][1].parts, expected[0][1].parts)
     assert_close((actual[0][0], actual[1], actual[0][1].extra), (expected[0][0], expected[1], expected[0][1].extra))
 
