@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
     arguments = _split(argv)
     config = override(load_precompute(arguments.config_path), arguments.rest, PROGRAM)
     config.validate()
-    steps = steps_in_order(config.steps)
+    steps = steps_in_order(config.steps, config)
 
     from jaxrec.data.prepared import load_dataset
     from jaxrec.precompute.answering import Answering

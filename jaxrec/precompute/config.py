@@ -12,13 +12,14 @@ from jaxrec.config.fields import leaves
 from jaxrec.data.config import DataConfig
 from jaxrec.data.filters import check_filter
 from jaxrec.data.noise import check_noise
+from jaxrec.data.sentiment_config import SentimentConfig
 from jaxrec.data.splits import check_split
 from jaxrec.errors import UserError
+from jaxrec.models.sealr_config import CandidatesConfig, PromptConfig, RankingConfig, TuningConfig
 from jaxrec.precompute.features.config import FeaturesConfig
 from jaxrec.precompute.local_settings import LocalSettings
 from jaxrec.precompute.openai_settings import OpenAISettings
 from jaxrec.precompute.profiles.config import ProfilesConfig
-from jaxrec.precompute.sentiment.config import SentimentConfig
 from jaxrec.precompute.simulated_user.config import SimulatedUserConfig
 
 
@@ -84,6 +85,10 @@ class PrecomputeConfig:
     profiles: ProfilesConfig = ProfilesConfig()
     simulated_user: SimulatedUserConfig = SimulatedUserConfig()
     features: FeaturesConfig = FeaturesConfig()
+    candidates: CandidatesConfig = CandidatesConfig()
+    prompt: PromptConfig = PromptConfig()
+    tuning: TuningConfig = TuningConfig()
+    ranking: RankingConfig = RankingConfig()
     out: str = "precomputed"
     """Folder of the outputs: OUT/NAME/STEP-HASH."""
     answers: str | None = None
@@ -107,6 +112,8 @@ class PrecomputeConfig:
             _require(name in STEPS, "steps", name, ", ".join(STEPS))
         _require(len(self.steps) > 0, "steps", "none", ", ".join(STEPS))
         for part in (self.openai, self.local, self.sentiment, self.simulated_user, self.features):
+            part.validate()
+        for part in (self.candidates, self.prompt, self.tuning, self.ranking):
             part.validate()
         if self.backend == "local" and self.local.checkpoint is None:
             raise UserError("backend: found local, allowed with --local.checkpoint DIR|FILE")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable
 
+from jaxrec.precompute.config import PrecomputeConfig
 from jaxrec.precompute.step import Step
 
 STEPS = {
@@ -19,6 +20,10 @@ STEPS = {
     "profiles": "jaxrec.precompute.profiles.step",
     "simulated_user": "jaxrec.precompute.simulated_user.step",
     "features": "jaxrec.precompute.features.step",
+    # On a floor above: they load runs.
+    "candidates": "jaxrec.ranker.candidates_step",
+    "tuning": "jaxrec.ranker.tuning_step",
+    "ranking": "jaxrec.ranker.ranking_step",
 }
 
 
@@ -27,12 +32,12 @@ def load_step(name: str) -> Step:
     return importlib.import_module(STEPS[name]).STEP
 
 
-def steps_in_order(names: Iterable[str]) -> list[Step]:
+def steps_in_order(names: Iterable[str], config: PrecomputeConfig) -> list[Step]:
     """The named steps and those that they need, each once, in the order of STEPS (a step needs earlier ones only)."""
     wanted, open_names = set(), list(names)
     while open_names:
         name = open_names.pop()
         if name not in wanted:
             wanted.add(name)
-            open_names += load_step(name).needs
+            open_names += load_step(name).needs_of(config)
     return [load_step(name) for name in STEPS if name in wanted]

@@ -88,7 +88,7 @@ class Stage:
                     "step": step.name,
                     "identity": step.identity(job),
                     "dataset": self._dataset.sha256,
-                    "needs": {name: self._keys[name] for name in step.needs},
+                    "needs": {name: self._keys[name] for name in step.needs_of(self._config)},
                     "prompts": _prompt_hashes(step),
                 }
             )
@@ -99,7 +99,7 @@ class Stage:
         found = self._finished if whole else _read_manifest
         inputs: dict[str, Path | None] = {}
         for other in self._steps:
-            if other.name in step.needs:
+            if other.name in step.needs_of(self._config):
                 folder = self._root() / f"{other.name}-{self._keys[other.name][:12]}"
                 inputs[other.name] = folder if found(folder) is not None else None
         return StageJob(step.name, self._config, self._dataset, self._answering, self._display, inputs)

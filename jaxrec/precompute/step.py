@@ -77,6 +77,10 @@ class Made:
     launch_flag: str | None = None
 
 
+def _nothing_more(_: PrecomputeConfig) -> tuple[str, ...]:
+    return ()
+
+
 @dataclasses.dataclass(frozen=True)
 class Step:
     """One step.
@@ -86,8 +90,9 @@ class Step:
     write_text_features does) one to which the common keys are added. plan(job): what run would ask, without asking.
     identity(job): JSON of all that decides the output beside the data set, the outputs in `needs` and the prompts:
     settings, models, versions; its hash is part of the folder's name, and a folder that is there is used, not made
-    again. needs: earlier steps. prompts: names of its files in jaxrec/precompute/prompts. rules: by Request.step, the
-    function that answers without a model out of Request.facts; every request of the step needs one.
+    again. needs: earlier steps; needs_where: those that some settings need, too. prompts: names of its files in
+    jaxrec/precompute/prompts. rules: by Request.step, the function that answers without a model out of Request.facts;
+    every request of the step needs one.
     """
 
     name: str
@@ -96,5 +101,10 @@ class Step:
     plan: Callable[[Job], Plan]
     identity: Callable[[Job], Any]
     needs: tuple[str, ...] = ()
+    needs_where: Callable[[PrecomputeConfig], tuple[str, ...]] = _nothing_more
     prompts: tuple[str, ...] = ()
     rules: Mapping[str, Rule] = dataclasses.field(default_factory=dict)
+
+    def needs_of(self, config: PrecomputeConfig) -> tuple[str, ...]:
+        """The earlier steps that this one needs under these settings."""
+        return self.needs + self.needs_where(config)

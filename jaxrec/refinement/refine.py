@@ -105,7 +105,7 @@ def _ready(folder: pathlib.Path, config: PrecomputeConfig, display: Display | No
     lists = own_lists(folder, experiment, dataset, FACTOR * wanted.top)
     shown = lists.of_some(dataset, wanted.user_limit)
     write_lists(path, shown, dataset)
-    steps = steps_in_order(config.steps)
+    steps = steps_in_order(config.steps, config)
     with Answering(config, {name: rule for step in steps for name, rule in step.rules.items()}) as answering:
         stage = Stage(config, dataset, steps, answering, display)
         yield _Ready(experiment, result, dataset, config, shown, len(lists.user_ids), stage)

@@ -70,7 +70,7 @@ class Given(Answering):
 
 def stage_of(config, dataset, answering, names=("motivations", "embeddings"), log=None):
     display = Display(Console(file=log or io.StringIO(), width=200))
-    return Stage(config, dataset, steps_in_order(names), answering, display)
+    return Stage(config, dataset, steps_in_order(names, config), answering, display)
 
 
 def make(config, dataset=None, chat=None, names=("motivations", "embeddings")):

@@ -14,6 +14,7 @@ from jaxrec import launch
 from jaxrec.command_line import run_command
 from jaxrec.errors import UserError
 from jaxrec.precompute.__main__ import load_precompute, main
+from jaxrec.precompute.config import PrecomputeConfig
 from jaxrec.precompute.display import print_plan
 from jaxrec.precompute.registry import STEPS, load_step, steps_in_order
 from jaxrec.precompute.requests import Plan
@@ -61,7 +62,7 @@ def test_every_step_of_the_sample_runs_without_a_network_and_a_model_trains_on_i
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     steps = load_precompute(ROOT / "configs/precompute_sample.py").steps
-    assert set(steps) == set(STEPS)
+    assert set(steps) == set(STEPS) - {"candidates", "tuning", "ranking"}  # these stand on a run
     limits = ["--motivations.item-limit", "200", "--motivations.user-limit", "30", "--simulated-user.user-limit", "20"]
     status, out, _ = run("--steps", *steps, *limits)
     assert status == 0
@@ -154,5 +155,5 @@ def test_steps_know_each_other():
     for name in STEPS:
         step = load_step(name)
         assert step.name == name
-        assert all(list(STEPS).index(need) < list(STEPS).index(name) for need in step.needs)
-    assert [step.name for step in steps_in_order(["embeddings"])] == ["motivations", "embeddings"]
+        assert all(list(STEPS).index(need) < list(STEPS).index(name) for need in step.needs_of(PrecomputeConfig()))
+    assert [step.name for step in steps_in_order(["embeddings"], PrecomputeConfig())] == ["motivations", "embeddings"]

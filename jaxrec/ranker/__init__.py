@@ -1,0 +1,1 @@
+"""The language model that puts a retriever's candidates in order: prompts, tuning, ranking (SEALR, PALR)."""
