@@ -9,7 +9,7 @@ from jaxrec.studies.definition import PARTS
 from jaxrec.studies.outcome import Comparison, Outcome
 
 _SAMPLE = (
-    "**Built-in sample.** No data was given for {columns}, so the numbers there are of synthetic users and items. "
+    "**Built-in sample.** No data was given{columns}, so the numbers{there} are of synthetic users and items. "
     "They say that the machinery works and nothing about real data."
 )
 
@@ -20,7 +20,9 @@ def as_markdown(outcome: Outcome, figure: str | None, further: Sequence[Outcome]
     blocks = [f"# {study.title}"]
     on_sample = [label for label, run in outcome.first.items() if run.result["dataset"]["source"] == "sample"]
     if on_sample:
-        blocks.append("> " + _SAMPLE.format(columns=", ".join(on_sample)))
+        some = len(on_sample) < len(outcome.first)
+        columns, there = (f" for {', '.join(on_sample)}", " there") if some else ("", "")
+        blocks.append("> " + _SAMPLE.format(columns=columns, there=there))
     if outcome.missing:
         failed = f", {len(outcome.failures)} of them failed" if outcome.failures else ""
         blocks.append(f"> **Partial.** {len(outcome.missing)} of {outcome.num_cells} cells are missing{failed}.")
@@ -159,7 +161,9 @@ def _p(value: float | None) -> str:
 
 
 def _column_lines(outcome: Outcome) -> list[str]:
-    lines = []
+    """What was measured on, columns of one kind together."""
+    columns: dict[str, list[str]] = {}
+    texts = []
     for column in outcome.study.columns:
         if column.label not in outcome.first:
             continue
@@ -167,16 +171,17 @@ def _column_lines(outcome: Outcome) -> list[str]:
         data, protocol = run.result["dataset"], outcome.protocol(column.label)
         sizes = data["num_interactions"]
         source = "built-in sample" if data["source"] == "sample" else data["name"]
-        lines.append(
-            f"{column.label}: {source}, {data['num_users']:,} users, {data['num_items']:,} items, "
+        measured = (
+            f"{source}, {data['num_users']:,} users, {data['num_items']:,} items, "
             f"{sizes['train']:,} / {sizes['valid']:,} / {sizes['test']:,} interactions (train / valid / test), sha256 "
             f"{data['sha256'][:12]}; {protocol['num_users']:,} users ranked ({outcome.ranking_of(column.label)}), "
             f"k {', '.join(map(str, protocol['k']))}, "
             f"masked: {', '.join(protocol['masked']) or 'nothing'}"
             + (f"; {' '.join(column.flags)}" if column.flags else "")
         )
-        lines += _text_lines(outcome, column.label)
-    return lines
+        columns.setdefault(measured, []).append(column.label)
+        texts += _text_lines(outcome, column.label)
+    return [f"{', '.join(labels)}: {measured}" for measured, labels in columns.items()] + texts
 
 
 def _text_lines(outcome: Outcome, column: str) -> list[str]:

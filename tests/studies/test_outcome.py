@@ -179,13 +179,23 @@ def test_the_page_and_the_record_hold_what_a_reader_needs(tmp_path):
     ]
 
 
-def test_the_sample_is_named_loudly(tmp_path):
-    whole = study(columns=COLUMNS[:1])
+@pytest.mark.parametrize(("on_sample", "said"), [(("0 %",), "given for 0 %, so"), (("0 %", "30 %"), "given, so")])
+def test_the_sample_is_named_loudly(tmp_path, on_sample, said):
+    whole = study(columns=COLUMNS)
     cells = make_cells(whole, Overrides())
     for cell in cells:
-        finish(cell, tmp_path, planted(cell), source="sample")
+        finish(cell, tmp_path, planted(cell), source="sample" if cell.column in on_sample else "path")
     text = as_markdown(collect(whole, cells, tmp_path, {}), None)
-    assert text.splitlines()[2].startswith("> **Built-in sample.** No data was given for 0 %")
+    assert text.splitlines()[2].startswith(f"> **Built-in sample.** No data was {said}")
+
+
+def test_columns_of_one_data_set_and_protocol_share_a_line(tmp_path):
+    whole = study(columns=(Column("0.1", x=0.1), Column("0.2", x=0.2)))
+    cells = make_cells(whole, Overrides())
+    for cell in {cell.folder_name: cell for cell in cells}.values():
+        finish(cell, tmp_path, planted(cell))
+    outcome = collect(whole, cells, tmp_path, {})
+    assert as_markdown(outcome, None).count("- 0.1, 0.2: ") == 1
 
 
 def test_it_is_told_which_rows_learned_vectors_in_place_of_text(tmp_path):
