@@ -1,12 +1,18 @@
-"""`python -m jaxrec.recommend --run DIR --user RAW_ID -k 10`: what a finished run recommends, in the user's own ids."""
+"""`python -m jaxrec.recommend --run DIR --user RAW_ID -k 10`: what a finished run recommends, in the user's own ids.
+
+`--history RAW,RAW` in place of `--user`: to a user who is not in the data, of whom that is known.
+"""
 
 from __future__ import annotations
 
+import argparse
+import csv
 import json
 import pathlib
 import sys
 import textwrap
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +23,7 @@ from jaxrec.command_line import run_command
 from jaxrec.errors import UserError
 
 if TYPE_CHECKING:
-    from jaxrec.serve.recommender import Recommender, Scored
+    from jaxrec.serve.recommender import Reason, Recommender, Scored
 
 _TITLE_LENGTH = 60
 
@@ -27,6 +33,8 @@ def main(argv: list[str]) -> int:
     arguments = _parser().parse(argv)
     if not arguments.run.is_dir():
         raise UserError(f"--run {arguments.run}: no such run folder")
+    if not arguments.user and not arguments.history:
+        raise UserError("--user: found none, allowed: --user RAW_ID or --history RAW_ID,RAW_ID, once or more")
     notices = Console(stderr=True, highlight=False)
 
     from jaxrec.serve.recommender import Recommender
@@ -38,21 +46,55 @@ def main(argv: list[str]) -> int:
         notices.print(f"jaxrec: {message}", soft_wrap=True, markup=False)
 
     recommender = Recommender.from_run(arguments.run, notice)
+    if recommender.dataset.source == "sample":
+        notice("the run was trained on the built-in sample: synthetic users and items")
+    told: list[_Told] = []
+    if arguments.user:
+        for line in _notes(recommender, arguments.user):
+            notice(line)
+        told += _tell(recommender, arguments.user, arguments)
+    if arguments.history:
+        histories = _histories(arguments.history, recommender.dataset.behavior_names)
+        of_new = recommender.with_histories(histories)
+        for line in of_new.notes:
+            notice(line)
+        told += _tell(of_new, of_new.dataset.users.raw.tolist(), arguments)
+    if arguments.json:
+        record = {
+            "schema": 1,
+            "source": recommender.dataset.source,
+            "users": [_as_json(recommender, one) for one in told],
+        }
+        sys.stdout.write(json.dumps(record, indent=2, allow_nan=False) + "\n")
+        return 0
+    console = Console(highlight=False)
+    for one in told:
+        _print_list(console, recommender, one)
+    return 0
+
+
+class _Told(NamedTuple):
+    """One user's list, and of each item why, where the model says it."""
+
+    user: str
+    found: Scored
+    reasons: list[Reason] | None
+
+
+def _tell(recommender: Recommender, users: list[str], arguments: argparse.Namespace) -> list[_Told]:
+    """The list of each of the users."""
     lists = recommender.recommend(
-        arguments.user,
+        users,
         arguments.k,
         exclude_seen=not arguments.include_seen,
         unknown="popularity" if arguments.unknown_popularity else "error",
     )
-    for line in _notes(recommender, arguments.user):
-        notice(line)
-    if arguments.json:
-        sys.stdout.write(json.dumps(_as_json(recommender, arguments.user, lists), indent=2, allow_nan=False) + "\n")
-        return 0
-    console = Console(highlight=False)
-    for user, found in zip(arguments.user, lists, strict=True):
-        _print_list(console, recommender, user, found)
-    return 0
+    known = [place for place, user in enumerate(recommender.dataset.users.encode(users)) if user >= 0]
+    reasons = recommender.reasons([users[place] for place in known], [lists[place] for place in known])
+    of_user = dict(zip(known, reasons or [], strict=False))
+    return [
+        _Told(user, found, of_user.get(place)) for place, (user, found) in enumerate(zip(users, lists, strict=True))
+    ]
 
 
 def _parser() -> Arguments:
@@ -60,7 +102,17 @@ def _parser() -> Arguments:
         "jaxrec.recommend", "The best items for users of a finished run; items seen before are left out."
     )
     parser.add_argument("--run", required=True, metavar="DIR", type=pathlib.Path, help="run folder")
-    parser.add_argument("--user", required=True, action="append", metavar="RAW_ID", help="a user's id as in the data")
+    parser.add_argument(
+        "--user", default=[], action="append", metavar="RAW_ID", help="a user's id as in the data; may be given again"
+    )
+    parser.add_argument(
+        "--history",
+        default=[],
+        action="append",
+        metavar="RAW_ID,RAW_ID",
+        help="what a user who is not in the data did, oldest first; given again, another user. Of a run of several "
+        "behaviours NAME=RAW_ID,RAW_ID, once for each, of one user",
+    )
     parser.add_argument("-k", type=int, default=10, help="length of a list (default: 10)")
     parser.add_argument("--include-seen", action="store_true", help="recommend items that the user has seen, too")
     parser.add_argument(
@@ -70,12 +122,31 @@ def _parser() -> Arguments:
     return parser
 
 
+def _histories(given: list[str], behaviors: Sequence[str]) -> list[dict[str, list[str]]]:
+    """One dict of raw ids by behaviour a user; "" is the target. An id with a comma stands in double quotes."""
+    read: list[tuple[str, list[str]]] = []
+    for text in given:
+        name, equals, rest = text.partition("=")
+        behavior, ids = (name, rest) if equals and name in behaviors else ("", text)
+        row = next(csv.reader([ids], skipinitialspace=True), [])
+        read.append((behavior, [raw.strip() for raw in row if raw.strip()]))
+    if not behaviors:
+        return [{"": ids} for _, ids in read]
+    one: dict[str, list[str]] = {}
+    for behavior, ids in read:
+        if behavior in one:
+            raise UserError(
+                f"--history: found {behavior or 'the behaviour that is recommended'} twice, allowed: one user, with "
+                f"NAME=RAW_ID,RAW_ID once for each of {', '.join(behaviors)}"
+            )
+        one[behavior] = ids
+    return [one]
+
+
 def _notes(recommender: Recommender, users: list[str]) -> list[str]:
     """What a reader of the lists must know."""
     dataset = recommender.dataset
     notes = []
-    if dataset.source == "sample":
-        notes.append("the run was trained on the built-in sample: synthetic users and items")
     for raw, user in zip(users, dataset.users.encode(users), strict=True):
         if user < 0:
             notes.append(f"user {raw} is not in the data: the list is of popular items")
@@ -84,20 +155,27 @@ def _notes(recommender: Recommender, users: list[str]) -> list[str]:
     return notes
 
 
-def _print_list(console: Console, recommender: Recommender, user: str, found: Scored) -> None:
+def _print_list(console: Console, recommender: Recommender, told: _Told) -> None:
     titles = recommender.dataset.item_text
-    table = Table(title=Text(f"user {user}"), title_justify="left")  # as text: raw ids may hold rich's brackets
+    # As text: raw ids may hold rich's brackets.
+    heading = told.user if told.user.startswith("new user") else f"user {told.user}"
+    table = Table(title=Text(heading), title_justify="left")
     table.add_column("", justify="right")
     table.add_column("item", overflow="fold")
     table.add_column("score", justify="right", no_wrap=True)
     # The text gives way where the terminal is narrow, not the item.
-    room = console.width - max((len(item) for item, _ in found), default=0) - 26
+    room = console.width - max((len(item) for item, _ in told.found), default=0) - 26
     if titles is not None:
         table.add_column("text")
-    for place, (item, score) in enumerate(found, start=1):
+    if told.reasons is not None:
+        table.add_column("because of", overflow="fold")
+        room -= room // 2
+    for place, (item, score) in enumerate(told.found, start=1):
         row = [Text(str(place)), Text(item), Text(f"{score:.4f}")]
         if titles is not None:
             row.append(Text(textwrap.shorten(_title(recommender, item), max(room, 20), placeholder="…")))
+        if told.reasons is not None:
+            row.append(Text(", ".join(f"{raw} {100 * share:.0f} %" for raw, share in told.reasons[place - 1])))
         table.add_row(*row)
     console.print(table)
 
@@ -111,20 +189,18 @@ def _title(recommender: Recommender, raw_item: str) -> str:
     return text if len(text) <= _TITLE_LENGTH else text[: _TITLE_LENGTH - 3] + "..."
 
 
-def _as_json(recommender: Recommender, users: list[str], lists: list[Scored]) -> dict[str, Any]:
+def _as_json(recommender: Recommender, told: _Told) -> dict[str, Any]:
     texts = recommender.dataset.item_text is not None
 
-    def entry(item: str, score: float) -> dict[str, Any]:
-        return {"item": item, "score": score} | ({"text": _title(recommender, item)} if texts else {})
+    def entry(place: int, item: str, score: float) -> dict[str, Any]:
+        found: dict[str, Any] = {"item": item, "score": score}
+        if texts:
+            found["text"] = _title(recommender, item)
+        if told.reasons is not None:
+            found["because_of"] = [{"item": raw, "share": round(share, 4)} for raw, share in told.reasons[place]]
+        return found
 
-    return {
-        "schema": 1,
-        "source": recommender.dataset.source,
-        "users": [
-            {"user": user, "items": [entry(*scored) for scored in found]}
-            for user, found in zip(users, lists, strict=True)
-        ],
-    }
+    return {"user": told.user, "items": [entry(place, *scored) for place, scored in enumerate(told.found)]}
 
 
 if __name__ == "__main__":

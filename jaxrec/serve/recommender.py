@@ -18,10 +18,14 @@ from jaxrec.errors import UserError
 from jaxrec.eval.rank_count import Ragged, mask_scores
 from jaxrec.eval.scoring import Scorer, block_scores, encode, floats_per_user
 from jaxrec.models.base import Context, Encoded, ItemVectors, Params
+from jaxrec.serve.new_users import History, new_users
 from jaxrec.serve.raw_ids import known_ids
+from jaxrec.serve.reasons import history_reasons
 
 Scored = list[tuple[str, float]]
 """(raw item id, score), best first."""
+Reason = list[tuple[str, float]]
+"""(raw item id of the history, its share), largest first."""
 
 BLOCK_MB = 64
 """Memory of the scores that are computed at a time."""
@@ -32,7 +36,8 @@ class Recommender:
 
     def __init__(self, dataset: Dataset, model: Scorer, params: Params, ctx: Context) -> None:
         self.dataset = dataset
-        self._model = model
+        self._model, self._params, self._ctx = model, params, ctx
+        self.notes: tuple[str, ...] = ()
         # A few users need one device, wherever the parameters lie.
         device = jax.local_devices()[0]
         encoded = jax.device_put(jax.jit(functools.partial(encode, model))(params, ctx), device)
@@ -48,6 +53,17 @@ class Recommender:
         """Load a finished run. Raises UserError where it is missing, unfinished, or its data has changed."""
         run: LoadedRun = load_run(pathlib.Path(folder), notice)
         return cls(run.dataset, run.model, run.params, run.ctx)
+
+    def with_histories(self, histories: Sequence[History]) -> Recommender:
+        """The same model for users who are not in the data: `new user 1` and so on, each with one of the histories.
+
+        `notes` says what the model cannot know of them. Raises UserError for a model that reads no histories, an empty
+        history and what is not in the data.
+        """
+        given = new_users(self.dataset, self._model, self._params, self._ctx, histories)
+        found = Recommender(given.dataset, given.model, given.params, given.ctx)
+        found.notes = given.notes
+        return found
 
     def recommend(
         self,
@@ -84,6 +100,16 @@ class Recommender:
             for place in np.flatnonzero(users < 0):
                 lists[place] = popular
         return lists
+
+    def reasons(self, raw_user_ids: Sequence[str], lists: Sequence[Scored]) -> list[list[Reason]] | None:
+        """Why each item of each list: the events of the user's history that most of its interest is made of, and their
+        shares; None of a model that does not say it."""
+        users = known_ids(raw_user_ids, self.dataset.users, "user")
+        listed = [self.dataset.items.encode([item for item, _ in found]) for found in lists]
+        reasons = history_reasons(self._model, self._encoded, self._items, users, listed)
+        if reasons is None:
+            return None
+        return [[self._named(one.item_ids, one.shares) for one in of_user] for of_user in reasons]
 
     def similar_items(self, raw_item_id: str, k: int) -> Scored:
         """The k items whose vectors point in the most similar direction (cosine), without the item itself.
