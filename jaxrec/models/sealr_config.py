@@ -59,11 +59,15 @@ class PromptConfig:
     """Longest prompt; a longer one loses its oldest items, whole."""
     name_words: int = 8
     """Cut names to this many words."""
+    summary: Literal["keywords", "written"] = "keywords"
+    """How the preference of template palr comes about: the most frequent words of the history's items, or keywords
+    that the model behind `backend` writes."""
 
     def validate(self, prefix: str = "prompt") -> None:
         """Raises: UserError naming the field, its value and what is allowed."""
         _one_of(self.template, ("sealr", "palr"), f"{prefix}.template")
         _one_of(self.items, ("digits", "new_tokens", "names"), f"{prefix}.items")
+        _one_of(self.summary, ("keywords", "written"), f"{prefix}.summary")
         words = self.category.replace(" ", "")
         _require(words.isalpha(), f"{prefix}.category", repr(self.category), "words")
         for field in ("history", "max_tokens", "name_words"):

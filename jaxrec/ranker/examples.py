@@ -58,7 +58,7 @@ def make_examples(
     if prompt.sentiment and labels is None:
         raise ValueError("a prompt with sentiments needs labels")
     train = dataset.train
-    rows, indptr = _rows_in_order(train, dataset.num_users)
+    rows, indptr = rows_in_order(train, dataset.num_users)
     hashes = user_hashes(train, seed)
     targets = [_first_items(part, dataset.num_users) for part in (dataset.test, dataset.valid)]
     examples = []
@@ -106,7 +106,7 @@ def prompt_of(example: Example, texts: ItemTexts, config: PromptConfig) -> Promp
     )
 
 
-def _rows_in_order(part: Interactions, num_users: int) -> tuple[np.ndarray, np.ndarray]:
+def rows_in_order(part: Interactions, num_users: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of a part by user and of one user in order (jaxrec.data.chronology), [n], and where each begins, [U + 1]."""
     order = np.arange(len(part)) if part.timestamps is None else np.argsort(times_of(part), kind="stable")
     sizes = np.bincount(part.user_ids, minlength=num_users)
