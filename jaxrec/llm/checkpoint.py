@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 from jaxrec.errors import UserError
@@ -13,6 +14,8 @@ from jaxrec.llm.gguf_weights import GGUFFile, gguf_config, gguf_params
 from jaxrec.llm.quantized import Weights
 from jaxrec.llm.tokenizer import Tokenizer, read_tokenizer
 from jaxrec.llm.weights import read_params
+
+_FILES = ("*.safetensors", "*.json", "*.jinja")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,6 +47,25 @@ def read_checkpoint(path: str | Path, dtype: Dtype = "float32", weights: Weights
     config, tokenizer = gguf_config(file, dtype), gguf_tokenizer(file)
     _check_vocabulary(config, tokenizer)
     return Checkpoint(config, gguf_params(file, config, weights), tokenizer)
+
+
+def checkpoint_sha256(path: Path, field: str) -> str:
+    """Twelve digits of a SHA-256 of all that a checkpoint consists of. field: what names the path, for messages.
+
+    Raises: UserError where there is none.
+    """
+    if not path.exists():
+        raise UserError(f"{field}: {path}: not found; a folder with safetensors, or a .gguf file, is needed")
+    files = [path] if path.is_file() else sorted(file for pattern in _FILES for file in path.glob(pattern))
+    whole = hashlib.sha256()
+    for file in files:
+        try:
+            with file.open("rb") as opened:
+                part = hashlib.file_digest(opened, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"{file}: cannot be read ({error.strerror or error})") from error
+        whole.update(f"{'' if file == path else file.name} {part}\n".encode())
+    return whole.hexdigest()[:12]
 
 
 def _check_vocabulary(config: DecoderConfig, tokenizer: Tokenizer) -> None:

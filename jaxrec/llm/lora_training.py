@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -57,7 +57,7 @@ def answer_batch(
     Raises: UserError for an example that is empty, too long, or has tokens that the decoder lacks.
     """
     for index, example in enumerate(examples):
-        _check(index, example, config)
+        check_example(index, example, config)
     rows = _ceil(-(-max(len(examples), 1) // micro_batches), row_multiple)
     width = _ceil(max((len(prompt) + len(answer) for prompt, answer in examples), default=1), 32)
     slots = _ceil(max((len(answer) for _, answer in examples), default=1), 16)
@@ -129,11 +129,7 @@ def train_step(
         folded = scaled(adapters, lora, jax.random.fold_in(rng, index))
         return answer_loss(params, config, folded, *micro, remat=remat) / count
 
-    def accumulate(total: tuple[jax.Array, Adapters], at: Any) -> tuple[tuple[jax.Array, Adapters], None]:
-        return jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(state.adapters, *at)), None
-
-    zero = jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.adapters)
-    (total, gradient), _ = jax.lax.scan(accumulate, zero, (batch, jnp.arange(batch.tokens.shape[0])))
+    total, gradient = summed_gradient(loss, state.adapters, batch)
     updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.adapters)
     adapters: Any = optax.apply_updates(state.adapters, updates)
     found = {"loss": total, "gradient_norm": optax.tree.norm(gradient)}
@@ -141,7 +137,21 @@ def train_step(
     return constrain(LoRAState(adapters, optimizer_state, state.step + 1), config, mesh), found
 
 
-def _check(index: int, example: Example, config: DecoderConfig) -> None:
+def summed_gradient(loss: Callable[[Any, Any, jax.Array], jax.Array], trained: Any, batch: Any) -> tuple[Any, Any]:
+    """Loss and gradient, both summed over the micro-batches that lie on the first axis of the batch's arrays.
+
+    loss(trained, micro, index): a scalar. Only one micro-batch's activations are held at a time.
+    """
+
+    def accumulate(total: Any, at: Any) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(trained, *at)), None
+
+    zero = jnp.zeros(()), jax.tree.map(jnp.zeros_like, trained)
+    return jax.lax.scan(accumulate, zero, (batch, jnp.arange(batch[0].shape[0])))[0]
+
+
+def check_example(index: int, example: Example, config: DecoderConfig) -> None:
+    """Raises UserError for an example that is empty, too long, or has tokens that the decoder lacks."""
     for name, tokens in example._asdict().items():
         if not len(tokens):
             raise UserError(f"example {index}: {name}: found no tokens, allowed: at least one")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import NamedTuple
 
 from jaxrec.errors import UserError
 from jaxrec.llm.chat import chat_prompt
-from jaxrec.llm.checkpoint import read_checkpoint
+from jaxrec.llm.checkpoint import checkpoint_sha256, read_checkpoint
 from jaxrec.llm.config import DecoderConfig, read_config
 from jaxrec.llm.decoder import unstack
 from jaxrec.llm.generate import Answer, Generator, Prompt
@@ -25,7 +24,6 @@ from jaxrec.precompute.schema_sketch import sketch
 
 _BATCHES_AT_ONCE = 8
 """So many batches are sorted into shapes together; each has its masks in memory."""
-_FILES = ("*.safetensors", "*.json", "*.jinja")
 
 
 class _Reader(NamedTuple):
@@ -129,7 +127,9 @@ class LocalBackend:
 
     @cached_property
     def _model(self) -> str:
-        model = f"{self._path.resolve().name}@{_digest(self._path)} {self._settings.dtype}"
+        model = (
+            f"{self._path.resolve().name}@{checkpoint_sha256(self._path, 'local.checkpoint')} {self._settings.dtype}"
+        )
         if self._settings.weights != "plain":
             model = f"{model} {self._settings.weights}"
         return f"{model} no-repeat-{self._settings.no_repeat}" if self._settings.no_repeat else model
@@ -160,19 +160,3 @@ def _with_form(messages: list[tuple[str, str]], form: str) -> list[tuple[str, st
     if messages and messages[0][0] == "system":
         return [("system", f"{messages[0][1]}\n\n{told}"), *messages[1:]]
     return [("system", told), *messages]
-
-
-def _digest(path: Path) -> str:
-    """Twelve digits of a SHA-256 of all that a checkpoint consists of. Raises: UserError where there is none."""
-    if not path.exists():
-        raise UserError(f"local.checkpoint: {path}: not found; a folder with safetensors, or a .gguf file, is needed")
-    files = [path] if path.is_file() else sorted(file for pattern in _FILES for file in path.glob(pattern))
-    whole = hashlib.sha256()
-    for file in files:
-        try:
-            with file.open("rb") as opened:
-                part = hashlib.file_digest(opened, "sha256").hexdigest()
-        except OSError as error:
-            raise UserError(f"{file}: cannot be read ({error.strerror or error})") from error
-        whole.update(f"{'' if file == path else file.name} {part}\n".encode())
-    return whole.hexdigest()[:12]
