@@ -25,6 +25,7 @@ class Context:
     target behaviour last; item id + 1, the latest at the right, 0 to its left. None for models that read none.
     item_features: modality -> [I, W] float32, frozen; item_feature_masks: the same names -> [I] bool, True = real.
     item_fields: categorical field, such as brand -> [I] int32, 0 where unknown.
+    ranked_items: [U, C] int32 lists made before the run, best first, -1 behind the last; None where there are none.
     user_fields: categorical field of a profile, such as gender -> [U] int32, 0 where unknown.
     user_field_sizes (static): how many categories each has, unknown among them, in the order of the sorted names.
     user_numbers: numeric field -> [U] float32, standardised, 0 where unknown; user_number_masks: the same names ->
@@ -43,6 +44,7 @@ class Context:
     item_features: dict[str, jax.Array] | None = None
     item_feature_masks: dict[str, jax.Array] | None = None
     item_fields: dict[str, jax.Array] | None = None
+    ranked_items: jax.Array | None = None
     user_fields: dict[str, jax.Array] | None = None
     user_numbers: dict[str, jax.Array] | None = None
     user_number_masks: dict[str, jax.Array] | None = None

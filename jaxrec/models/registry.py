@@ -17,6 +17,7 @@ from jaxrec.models.mcln import MCLN, MCLNConfig
 from jaxrec.models.polycf import PolyCF, PolyCFConfig
 from jaxrec.models.polycf_signal import PolyCFSignal, PolyCFSignalConfig
 from jaxrec.models.popularity import Popularity, PopularityConfig
+from jaxrec.models.ranked_lists import PALRConfig, RankedLists, SEALRConfig
 from jaxrec.models.sasrec import SASRec, SASRecConfig
 from jaxrec.models.uim import UiM, UiMConfig
 from jaxrec.models.vbpr import VBPR, VBPRConfig
@@ -38,6 +39,8 @@ CONFIGS: dict[str, type] = {
         VBPRConfig,
         MCLNConfig,
         UiMConfig,
+        SEALRConfig,
+        PALRConfig,
     )
 }
 _MODELS: dict[type, Callable[..., Model]] = {
@@ -54,6 +57,8 @@ _MODELS: dict[type, Callable[..., Model]] = {
     VBPRConfig: VBPR,
     MCLNConfig: MCLN,
     UiMConfig: UiM,
+    SEALRConfig: RankedLists,
+    PALRConfig: RankedLists,
 }
 
 

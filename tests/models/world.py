@@ -20,6 +20,7 @@ from jaxrec.models.mcln_config import MCLNItemsConfig
 from jaxrec.models.polycf import PolyCFConfig
 from jaxrec.models.polycf_signal import PolyCFSignalConfig
 from jaxrec.models.popularity import PopularityConfig
+from jaxrec.models.ranked_lists import PALRConfig, SEALRConfig
 from jaxrec.models.sasrec import SASRecConfig
 from jaxrec.models.uim import UiMConfig
 from jaxrec.models.vbpr import VBPRConfig
@@ -76,6 +77,8 @@ SMALL = {
     "mcln": MCLNConfig(dim=DIM, num_layers=2),
     "mcln_literal": MCLNConfig(dim=DIM, num_layers=2, num_blocks=1, attend="batch", counterfactual="paper"),
     "uim": UIM,
+    "sealr": SEALRConfig(),
+    "palr": PALRConfig(),
     "lmmrec": LMMREC,
     "lmmrec_learned": dataclasses.replace(LMMREC, text_source="learned"),
     "lmmrec_dropout": dataclasses.replace(LMMREC, base=dataclasses.replace(BASE, edge_dropout=0.3)),
@@ -117,6 +120,10 @@ def context(mesh=None):
         item_features={name: rng.normal(size=(NUM_ITEMS, width)).astype(np.float32) for name, width in WIDTHS.items()},
         item_feature_masks={"image": item_mask, "text": ~item_mask | (np.arange(NUM_ITEMS) > 2)},
         item_fields={"brand": (np.arange(NUM_ITEMS) % 4).astype(np.int32)},
+        # Of every user a list of all items.
+        ranked_items=np.random.default_rng(5).permuted(
+            np.tile(np.arange(NUM_ITEMS, dtype=np.int32), (NUM_USERS, 1)), axis=1
+        ),
         user_fields={
             "age": (np.arange(NUM_USERS) % 3).astype(np.int32),
             "gender": (np.arange(NUM_USERS) // 2 % 3).astype(np.int32),
