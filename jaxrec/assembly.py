@@ -19,6 +19,7 @@ from jaxrec.data.prepared import find_source, load_dataset
 from jaxrec.data.profiles.load import UserProfiles, load_profiles
 from jaxrec.data.text import TextFeatures, load_text, require_text
 from jaxrec.errors import UserError
+from jaxrec.eval.pools import pools_sha256
 from jaxrec.models.base import Context, Model
 from jaxrec.models.registry import build_model
 from jaxrec.nn.graph import build_graph
@@ -89,7 +90,11 @@ def absolute_paths(experiment: Experiment[Any]) -> Experiment[Any]:
     if profiles.path is not None:
         path = str(pathlib.Path(profiles.path).expanduser().absolute())
         profiles = dataclasses.replace(profiles, path=path)
-    return dataclasses.replace(experiment, data=data, text=text, features=features, profiles=profiles)
+    evaluation = experiment.eval
+    if evaluation.pools is not None:
+        pools = str(pathlib.Path(evaluation.pools).expanduser().absolute())
+        evaluation = dataclasses.replace(evaluation, pools=pools)
+    return dataclasses.replace(experiment, data=data, text=text, features=features, profiles=profiles, eval=evaluation)
 
 
 def assemble(experiment: Experiment[Any], notice: Callable[[str], None]) -> Assembly:
@@ -108,7 +113,8 @@ def assemble(experiment: Experiment[Any], notice: Callable[[str], None]) -> Asse
         text = require_text(text, experiment.model.name)
     configuration.validate_against(experiment, dataset, text, device_count(experiment.devices))
     hashes = (None if found is None else found.sha256 for found in (text, features, profiles))
-    run_hash = configuration.config_hash(experiment, dataset.sha256, *hashes)
+    pools = pools_sha256(experiment.eval.pools, dataset)
+    run_hash = configuration.config_hash(experiment, dataset.sha256, *hashes, pools_sha256=pools)
     mesh = make_mesh(experiment.devices, experiment.model.mesh_axis)
     model = build_model(experiment.model, dataset.num_users, dataset.num_items)
     ctx = make_context(experiment, dataset, text, mesh, features, profiles)
@@ -194,7 +200,9 @@ def load_run(folder: pathlib.Path, notice: Callable[[str], None] = lambda _: Non
     """Rebuild a finished run from its folder: its data as it was, its best parameters."""
     experiment, result = recorded_run(folder)
     # Whatever devices trained it: the scores do not depend on them.
-    assembly = assemble(dataclasses.replace(experiment, devices=DevicesConfig(count=1)), notice)
+    # The pools that it was ranked in are not read again.
+    evaluation = dataclasses.replace(experiment.eval, pools=None)
+    assembly = assemble(dataclasses.replace(experiment, devices=DevicesConfig(count=1), eval=evaluation), notice)
     check_data(folder, result, assembly.dataset, experiment.data.path)
     text = None if assembly.text is None else assembly.text.sha256
     if text != (result["text"] or {}).get("sha256"):

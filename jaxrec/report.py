@@ -100,10 +100,12 @@ def print_result(console: Console, result: dict[str, Any], folder: pathlib.Path)
         # With one target a user, recall is the hit rate.
         names = ("hit", "ndcg", "mrr") if record.get("single_target") else ("recall", "ndcg", "hit", "mrr")
         console.print(_table(result["model"], names, record["k"], record["test"], record["reference"]))
-        cold = record.get("slices", {}).get("cold_start")
-        if cold and cold["num_users"]:
-            console.print(f"of these, {cold['num_users']:,} users with at most {cold['events']} events before")
-            console.print(_table(result["model"], names, record["k"], cold["test"], cold["reference"]))
+        for name, some in record.get("slices", {}).items():
+            if 0 < some["num_users"] < record["num_users"] or (name == "cold_start" and some["num_users"]):
+                console.print(f"of these, {some['num_users']:,} users {_describe_slice(name, some)}")
+                console.print(_table(result["model"], names, record["k"], some["test"], some["reference"]))
+        for line in _retriever_lines(record, names):
+            console.print(line, soft_wrap=True, markup=False)
     seconds = result["seconds"]
     trained = (
         f"best step {result['best_step']:,} of {result['steps']:,} by validation {result['monitor']}; "
@@ -126,11 +128,34 @@ def print_result(console: Console, result: dict[str, Any], folder: pathlib.Path)
 def describe_protocol(protocol: str, record: dict[str, Any], result: dict[str, Any]) -> str:
     """What was ranked, for whom and without what."""
     users = f"for {record['num_users']:,} users, test part"
+    if protocol == "retrieved":
+        reached = record["slices"]["in_pool"]["num_users"]
+        pool = f"the {record['pool_size']} candidates of a retriever, which hold the target of {reached:,}"
+        return f"retrieved ranking of {pool}, {users}" + ("; missing targets were put in" if record["injected"] else "")
     if protocol == "sampled99":
         return f"sampled99 ranking of one target among 99 items that the user never had, {users}"
     masked = ", ".join(record["masked"]) or "nothing"
     name, items = ranking_name(protocol, record), result["dataset"]["num_items"]
     return f"{name} ranking of {items:,} items {users}; masked: {masked}"
+
+
+def _describe_slice(name: str, record: dict[str, Any]) -> str:
+    return f"with at most {record['events']} events before" if name == "cold_start" else "whose pool holds the target"
+
+
+def _retriever_lines(record: dict[str, Any], names: tuple[str, ...]) -> list[str]:
+    """Of a ranking of pools: paired tests, and what the retriever finds when it ranks everything."""
+    metric, lines = f"{names[1]}@{record['k'][-1]}", []
+    for other, tests in record.get("paired", {}).items():
+        found = tests[metric]
+        beside = "chance" if other == "random" else "the retriever's own order"
+        error, p_value = found["standard_error"], found["p_value"]
+        lines.append(f"{metric} {found['mean']:+.4f} against {beside} (standard error {error:.4f}, p = {p_value:.2g})")
+    full = record.get("retriever_in_full")
+    if full is not None:
+        values = ", ".join(f"{name} {full[name]:.4f}" for name in (f"hit@{record['k'][-1]}", metric) if name in full)
+        lines.append(f"the retriever, full ranking, the same users, validation items in their histories: {values}")
+    return lines
 
 
 def _table(

@@ -142,7 +142,7 @@ def _validate_eval(experiment: Experiment[Any]) -> None:
     _require(
         experiment.eval.memory_budget_mb >= 1, "eval.memory_budget_mb", experiment.eval.memory_budget_mb, "1 or more"
     )
-    protocols, names = experiment.eval.protocols, ("full", "sampled99")
+    protocols, names = experiment.eval.protocols, ("full", "sampled99", "retrieved")
     _require(
         len(protocols) > 0 and len(set(protocols)) == len(protocols) and set(protocols) <= set(names),
         "eval.protocols",
@@ -151,6 +151,13 @@ def _validate_eval(experiment: Experiment[Any]) -> None:
     )
     if "sampled99" in protocols:
         _require(max(cutoffs) <= 100, "eval.k", cutoffs, "at most 100, the candidates of eval.protocols sampled99")
+    if "retrieved" in protocols and experiment.eval.pools is None and not hasattr(experiment.model, "needs_rankings"):
+        raise UserError(
+            "eval.pools: found none, allowed with eval.protocols retrieved: a folder that jaxrec.precompute made, of "
+            "the step candidates or ranking"
+        )
+    if experiment.eval.pools is not None:
+        _require("retrieved" in protocols, "eval.pools", experiment.eval.pools, "None without eval.protocols retrieved")
     _require(experiment.eval.candidates_seed >= 0, "eval.candidates_seed", experiment.eval.candidates_seed, "0 or more")
     cold = experiment.eval.cold_start_events
     _require(cold is None or cold >= 0, "eval.cold_start_events", cold, "0 or more, or None")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-Protocol = Literal["full", "sampled99"]
+Protocol = Literal["full", "sampled99", "retrieved"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +22,11 @@ class EvalConfig:
     """Length of the lists saved in topk.npz."""
     protocols: tuple[Protocol, ...] = dataclasses.field(default=("full",), metadata={"added": "0.2"})
     """full: every item is a candidate, seen ones are masked. sampled99: the target and 99 items the user never had.
-    The first one chooses the best step and stands in tables."""
+    retrieved: the items of eval.pools alone; a target that is not among them is a miss. The first one chooses the best
+    step and stands in tables."""
+    pools: str | None = dataclasses.field(default=None, metadata={"added": "0.2", "hash": False})
+    """Folder that jaxrec.precompute made, for the protocol retrieved: of the step candidates, or of the step ranking,
+    whose users alone are ranked then. What it holds stands for it in the hash."""
     candidates_seed: int = dataclasses.field(default=0, metadata={"added": "0.2"})
     """Seed of the candidates of sampled99; apart from the training seed, so that seeds share candidates."""
     cold_start_events: int | None = dataclasses.field(default=None, metadata={"added": "0.2"})

@@ -10,15 +10,19 @@ from jaxrec.data.histories import known_events
 from jaxrec.eval.config import EvalConfig, Protocol
 from jaxrec.eval.metrics import mean_metrics
 from jaxrec.eval.ranking import Evaluation, FullRanking
+from jaxrec.eval.retrieved_ranking import RetrievedRanking
 from jaxrec.eval.sampled_ranking import SampledRanking
 from jaxrec.eval.users import Part
+
+AnyRanking = FullRanking | SampledRanking | RetrievedRanking
+_RANKINGS = {"full": FullRanking, "sampled99": SampledRanking, "retrieved": RetrievedRanking}
 
 
 def make_ranking(
     protocol: Protocol, dataset: Dataset, part: Part, config: EvalConfig, mesh: Mesh | None = None
-) -> FullRanking | SampledRanking:
+) -> AnyRanking:
     """The ranking of a part under a protocol. Raises UserError where the part cannot be ranked so."""
-    return {"full": FullRanking, "sampled99": SampledRanking}[protocol](dataset, part, config, mesh)
+    return _RANKINGS[protocol](dataset, part, config, mesh)
 
 
 def cold_start_rows(dataset: Dataset, part: Part, user_ids: np.ndarray, most_events: int) -> np.ndarray:

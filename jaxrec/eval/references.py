@@ -17,7 +17,7 @@ from jaxrec.models.base import Context, ItemVectors, Params
 
 
 class Ranking(Protocol):
-    """A protocol's ranking of one part: FullRanking, SampledRanking."""
+    """A protocol's ranking of one part: FullRanking, SampledRanking, RetrievedRanking."""
 
     config: EvalConfig
 
@@ -28,7 +28,7 @@ class Ranking(Protocol):
 
     @property
     def num_targets(self) -> np.ndarray:
-        """Targets among them, [n] int."""
+        """Targets among them, [n] int; 0 where the target is no candidate, which is a miss."""
         ...
 
     def evaluate(self, model: Scorer, params: Params, ctx: Context, *, lists: bool = False) -> Evaluation:
@@ -60,30 +60,50 @@ def repeat_last_reference(ranking: Ranking, ctx: Context) -> Evaluation:
 def expected_at_random(num_candidates: np.ndarray, num_targets: np.ndarray, ks: tuple[int, ...]) -> dict[str, float]:
     """Expected metrics of a uniformly random order of each user's candidates, mean over the users.
 
-    num_candidates C, num_targets T: [n] int, 1 <= T <= C. Nothing is drawn; with R_r = [rank r holds a target]:
+    num_candidates C, num_targets T: [n] int, 0 <= T <= C; where T is 0, the user's target is no candidate, and all
+    metrics are 0. Nothing is drawn; with R_r = [rank r holds a target]:
     E[R_r] = T/C, E[R_r R_s] = T(T-1) / C(C-1), and the first target stands at rank r with probability
     prod_{s < r} (1 - T/(C-s+1)) T/(C-r+1).
     """
-    counts, inverse = np.unique(np.stack([num_candidates, num_targets], axis=1), axis=0, return_inverse=True)
-    weights = np.bincount(inverse.ravel(), minlength=len(counts)) / len(num_candidates)
+    counts, inverse = _distinct(num_candidates, num_targets)
+    weights = np.bincount(inverse, minlength=len(counts)) / len(num_candidates)
+    return {name: float(weights @ values) for name, values in _expected(counts, ks).items()}
+
+
+def expected_of_each(num_candidates: np.ndarray, num_targets: np.ndarray, ks: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """The same for each user by itself, [n] float64: what paired tests are against."""
+    counts, inverse = _distinct(num_candidates, num_targets)
+    return {name: values[inverse] for name, values in _expected(counts, ks).items()}
+
+
+def _distinct(num_candidates: np.ndarray, num_targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of C and T, each once, [u, 2], and the place of each user's among them, [n]."""
+    pairs = np.stack([num_candidates, num_targets], axis=1)
+    counts, inverse = np.unique(pairs, axis=0, return_inverse=True)
+    return counts, inverse.ravel()
+
+
+def _expected(counts: np.ndarray, ks: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Expected metrics of each pair of C and T, [u] float64."""
     candidates, targets = counts[:, :1].astype(np.float64), counts[:, 1:].astype(np.float64)
-    values: dict[str, float] = {}
+    values: dict[str, np.ndarray] = {}
     for k in ks:
         rank = np.arange(1, k + 1, dtype=np.float64)[None, :]
         real = rank <= candidates
-        density = targets / candidates * real
+        density = targets / np.maximum(candidates, 1.0) * real
         pair = targets * (targets - 1) / np.maximum(candidates * (candidates - 1), 1.0) * real
         here = np.minimum(targets / np.maximum(candidates - rank + 1, 1.0), 1.0)
+        wanted = np.maximum(targets, 1.0)
         first = here * np.cumprod(np.concatenate([np.ones_like(candidates), 1.0 - here[:, :-1]], axis=1), axis=1)
         expected = {
-            "recall": density.sum(axis=1) / targets[:, 0],
+            "recall": density.sum(axis=1) / wanted[:, 0],
             "hit": first.sum(axis=1),
-            "ndcg": (density * discounts(k)).sum(axis=1) / ideal_gain(counts[:, 1], k),
+            "ndcg": (density * discounts(k)).sum(axis=1) / ideal_gain(np.maximum(counts[:, 1], 1), k),
             "precision": density.sum(axis=1) / k,
             "mrr": (first / rank).sum(axis=1),
-            "map": ((density + (rank - 1) * pair) / rank).sum(axis=1) / targets[:, 0],
+            "map": ((density + (rank - 1) * pair) / rank).sum(axis=1) / wanted[:, 0],
         }
-        values |= {f"{name}@{k}": float(weights @ value) for name, value in expected.items()}
+        values |= {f"{name}@{k}": value for name, value in expected.items()}
     return values
 
 

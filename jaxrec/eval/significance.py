@@ -24,6 +24,21 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(mean, float(np.std(values, ddof=1, dtype=np.float64)) if len(values) > 1 else None)
 
 
+class Difference(NamedTuple):
+    """Mean difference over users, its standard error, and the two-sided p-value of the paired t-test."""
+
+    mean: float
+    standard_error: float
+    p_value: float
+
+
+def paired_difference(left: np.ndarray, right: np.ndarray) -> Difference:
+    """How much more left is than right, both [n] in the same order of users; an error of 0 for one user."""
+    difference = np.asarray(left, np.float64) - right
+    error = float(np.std(difference, ddof=1) / np.sqrt(len(difference))) if len(difference) > 1 else 0.0
+    return Difference(float(np.mean(difference)), error, paired_t_test(left, right))
+
+
 def paired_t_test(left: np.ndarray, right: np.ndarray) -> float:
     """Two-sided p-value of the paired t-test over users, both [n]; 1 where no user differs or there is one user."""
     from scipy.special import stdtr
