@@ -19,11 +19,12 @@ from jaxrec.data.readers.typed import TimeUnit, typed
 from jaxrec.errors import UserError
 
 _NESTED = r"^[\[{]"
+_FIRST_LINES = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class Fields:
-    """Names of the fields of one event; rating and timestamp are read where the first line has them.
+    """Names of the fields of one event; rating and timestamp are read where one of the first lines has them.
 
     review: the field of the text, which any line may lack.
     """
@@ -82,7 +83,7 @@ def pick_fields(path: Path, layouts: Sequence[Fields], source: str) -> Fields:
 
 def read_events(path: Path, fields: Fields, bad: BadRows, reviews: bool = False) -> pl.DataFrame:
     """All good events: columns as `typed` gives them. Raises UserError on a bad line unless `bad` skips them."""
-    names = fields.names(tuple(first_object(path)), reviews)
+    names = fields.names(_first_keys(path), reviews)
     frames: list[pl.DataFrame] = []
     for block in read_blocks(path):
         problems: list[Problem] = []
@@ -104,6 +105,14 @@ def read_objects(path: Path, bad: BadRows) -> Iterator[tuple[int, dict[str, Any]
                 bad.report([_corrupt(path, number, line)])
             else:
                 yield number, value
+
+
+def _first_keys(path: Path) -> tuple[str, ...]:
+    """Fields that one of the first lines has: a first line without a time must not leave out the times of all."""
+    first = tuple(first_object(path))
+    lines = read_head(path, 1 << 20).decode(errors="replace").split("\n")[1:_FIRST_LINES]
+    others = [parse_object(line) for line in lines if line.lstrip().startswith("{")]
+    return tuple(dict.fromkeys([*first, *(key for found in others if found is not None for key in found)]))
 
 
 def _lines(block: Block) -> list[str]:

@@ -14,7 +14,7 @@ TimeUnit = Literal["seconds", "milliseconds", "date"]
 
 _DATE_FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S%.f")
 _ALLOWED_TIMES = {
-    "seconds": "a number of seconds is needed",
+    "seconds": "a number of seconds or a date like 2018-01-31 is needed",
     "milliseconds": "a number of milliseconds is needed",
     "date": "a date like 2018-01-31 or 2018-01-31 23:59:59 is needed",
 }
@@ -37,19 +37,24 @@ def _ratings(text: pl.Series) -> pl.Series:
 def _times(text: pl.Series, unit: TimeUnit) -> pl.Series:
     """Int64 seconds, null where the text is no time."""
     if unit == "date":
-        times = pl.Series(text.name, [None] * len(text), dtype=pl.Int64)
-        for date_format in _DATE_FORMATS:
-            if not times.null_count():
-                break
-            parsed = text.str.strip_chars().str.to_datetime(date_format, strict=False, time_unit="ms")
-            times = times.fill_null(parsed.dt.epoch("s"))
-        return times
+        return _dates(text, pl.Series(text.name, [None] * len(text), dtype=pl.Int64))
     times = text.cast(pl.Int64, strict=False)
     if times.null_count():
         numbers = _numbers(text)
         numbers = numbers.set(numbers.abs() > _LARGEST_TIME, None)
         times = times.fill_null(numbers.floor().cast(pl.Int64))
-    return times if unit == "seconds" else times // 1000
+    # Tables of many sources, such as Yelp's as CSV, have dates.
+    return _dates(text, times) if unit == "seconds" else times // 1000
+
+
+def _dates(text: pl.Series, times: pl.Series) -> pl.Series:
+    """The times with those that are missing read as dates, taken as UTC."""
+    for date_format in _DATE_FORMATS:
+        if not times.null_count():
+            break
+        parsed = text.str.strip_chars().str.to_datetime(date_format, strict=False, time_unit="ms")
+        times = times.fill_null(parsed.dt.epoch("s"))
+    return times
 
 
 def _words(text: pl.Series) -> pl.Series:
