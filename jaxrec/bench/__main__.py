@@ -43,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--repeats", type=int, default=9, metavar="N", help="timed repetitions of each variant (9)")
     run.add_argument("--torch-python", metavar="PATH", help="an interpreter that has PyTorch, for the PyTorch peers")
     run.add_argument("--scale", choices=("small", "full"), default="full", help="sizes: full, or small in seconds")
+    run.add_argument(
+        "--checkpoint", metavar="PATH", help="a language model in place of random weights: candidate_ranking"
+    )
     comparison = commands.add_parser("compare", help="two reports side by side", allow_abbrev=False)
     comparison.add_argument("before", metavar="A.json")
     comparison.add_argument("after", metavar="B.json")
@@ -70,7 +73,7 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError(f"--out: found {options.out!r}, allowed a file in a folder that exists")
     if options.torch_python is not None and shutil.which(options.torch_python) is None:
         raise UserError(f"--torch-python: found {options.torch_python!r}, allowed an interpreter that has PyTorch")
-    settings = Settings(options.repeats, options.torch_python, options.scale)
+    settings = Settings(options.repeats, options.torch_python, options.scale, options.checkpoint)
     from jaxrec.bench.environment import environment  # touches the devices, which `list` and mistakes should not
 
     report: dict[str, Any] = {

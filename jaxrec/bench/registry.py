@@ -35,6 +35,7 @@ WORKLOADS = {
     "retrieval": "jaxrec.bench.retrieval",
     "prefix_scoring": "jaxrec.bench.prefix_scoring",
     "generation": "jaxrec.bench.generation",
+    "candidate_ranking": "jaxrec.bench.candidate_ranking",
 }
 
 
