@@ -56,7 +56,8 @@ def plain_name(title: str, max_words: int) -> str:
 
     Any text can be given: control tokens, separators and marks of every kind become blanks.
     """
-    line = clean_text(title, _READ_CHARS)
+    # To normalise thousands of combining signs takes long, and they are no name.
+    line = clean_text(title[:_READ_CHARS], _READ_CHARS)
     kept = "".join(character if _is_kept(character) else " " for character in line)
     words = [word for word in kept.split() if any(map(str.isalnum, word))]
     name = unicodedata.normalize("NFC", " ".join(words[:max_words]))
