@@ -49,15 +49,15 @@ def make_pools(
     for name, wanted, rows in (("last", last, ~evaluation | inject_target), ("first", first, ~evaluation)):
         injected[name] = rows & ~(items == wanted[:, None]).any(axis=1)
         for row in np.flatnonzero(injected[name]):
-            place = _lowest(items[row], last[row])
+            place = _lowest(items[row], (first[row], last[row]))
             items[row, place], kept_scores[row, place] = wanted[row], np.nan
     return Pools(user_ids, last, items, kept_scores, injected["last"], injected["first"], evaluation)
 
 
-def _lowest(items: np.ndarray, target: int) -> int:
-    """The first empty place of a list, or else the last that does not hold the target."""
+def _lowest(items: np.ndarray, held_out: tuple[int, int]) -> int:
+    """The first empty place of a list, or else the last that holds neither held-out item."""
     empty = np.flatnonzero(items < 0)
-    return int(empty[0]) if len(empty) else int(np.flatnonzero(items != target)[-1])
+    return int(empty[0]) if len(empty) else int(np.flatnonzero(~np.isin(items, held_out))[-1])
 
 
 def _items_of(part: Interactions, dataset: Dataset) -> np.ndarray:
