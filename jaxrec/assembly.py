@@ -20,10 +20,12 @@ from jaxrec.data.profiles.load import UserProfiles, load_profiles
 from jaxrec.data.text import TextFeatures, load_text, require_text
 from jaxrec.errors import UserError
 from jaxrec.eval.pools import pools_sha256
+from jaxrec.eval.rankings import Rankings
 from jaxrec.models.base import Context, Model
 from jaxrec.models.registry import build_model
 from jaxrec.nn.graph import build_graph
 from jaxrec.nn.singular_vectors import right_singular_vectors
+from jaxrec.rankings import load_rankings, with_absolute_paths
 from jaxrec.run_folder import read_json
 from jaxrec.train.checkpoint import Checkpoints, DamagedCheckpointError
 from jaxrec.train.config import DevicesConfig
@@ -45,6 +47,7 @@ class Assembly:
     ctx: Context
     features: ItemFeatures | None = None
     profiles: UserProfiles | None = None
+    rankings: Rankings | None = None
 
     def context(self, part: Literal["valid", "test", "serve"]) -> Context:
         """The context with the histories before the targets of a part; `ctx` itself has those of valid."""
@@ -94,7 +97,8 @@ def absolute_paths(experiment: Experiment[Any]) -> Experiment[Any]:
     if evaluation.pools is not None:
         pools = str(pathlib.Path(evaluation.pools).expanduser().absolute())
         evaluation = dataclasses.replace(evaluation, pools=pools)
-    return dataclasses.replace(experiment, data=data, text=text, features=features, profiles=profiles, eval=evaluation)
+    parts = {"data": data, "text": text, "features": features, "profiles": profiles, "eval": evaluation}
+    return dataclasses.replace(experiment, model=with_absolute_paths(experiment.model), **parts)
 
 
 def assemble(experiment: Experiment[Any], notice: Callable[[str], None]) -> Assembly:
@@ -112,13 +116,15 @@ def assemble(experiment: Experiment[Any], notice: Callable[[str], None]) -> Asse
     if experiment.model.needs_text:
         text = require_text(text, experiment.model.name)
     configuration.validate_against(experiment, dataset, text, device_count(experiment.devices))
+    rankings = load_rankings(experiment.model, dataset)
     hashes = (None if found is None else found.sha256 for found in (text, features, profiles))
-    pools = pools_sha256(experiment.eval.pools, dataset)
-    run_hash = configuration.config_hash(experiment, dataset.sha256, *hashes, pools_sha256=pools)
+    made = {"pools_sha256": pools_sha256(experiment.eval.pools, dataset)}
+    made["rankings_sha256"] = None if rankings is None else rankings.sha256
+    run_hash = configuration.config_hash(experiment, dataset.sha256, *hashes, **made)
     mesh = make_mesh(experiment.devices, experiment.model.mesh_axis)
     model = build_model(experiment.model, dataset.num_users, dataset.num_items)
-    ctx = make_context(experiment, dataset, text, mesh, features, profiles)
-    return Assembly(experiment, run_hash, dataset, text, mesh, model, ctx, features, profiles)
+    ctx = make_context(experiment, dataset, text, mesh, features, profiles, rankings)
+    return Assembly(experiment, run_hash, dataset, text, mesh, model, ctx, features, profiles, rankings)
 
 
 def make_context(
@@ -128,9 +134,10 @@ def make_context(
     mesh: jax.sharding.Mesh | None,
     features: ItemFeatures | None = None,
     profiles: UserProfiles | None = None,
+    rankings: Rankings | None = None,
 ) -> Context:
     """The dense state that a model reads: graph of the training part, text, counts, histories before the targets of
-    valid, features of items, profiles of users; on all devices of the mesh."""
+    valid, features of items, profiles of users, lists made before; on all devices of the mesh."""
     train = dataset.train
     graph = None
     if experiment.model.needs_graph:
@@ -150,6 +157,8 @@ def make_context(
         columns["item_feature_masks"] = {} if features is None else features.masks
     if getattr(experiment.model, "needs_profiles", False):
         columns |= _profile_columns(profiles)
+    if rankings is not None:
+        columns["ranked_items"] = rankings.table(dataset.num_users)
     count = getattr(experiment.model, "num_singular_vectors", 0)
     if count:
         smaller = min(dataset.num_users, dataset.num_items)
@@ -204,15 +213,15 @@ def load_run(folder: pathlib.Path, notice: Callable[[str], None] = lambda _: Non
     evaluation = dataclasses.replace(experiment.eval, pools=None)
     assembly = assemble(dataclasses.replace(experiment, devices=DevicesConfig(count=1), eval=evaluation), notice)
     check_data(folder, result, assembly.dataset, experiment.data.path)
-    text = None if assembly.text is None else assembly.text.sha256
-    if text != (result["text"] or {}).get("sha256"):
-        raise UserError(f"{folder}: the text features are no longer those that the run was trained on")
-    features = None if assembly.features is None else assembly.features.sha256
-    if features != (result.get("features") or {}).get("sha256"):
-        raise UserError(f"{folder}: the features of items are no longer those that the run was trained on")
-    profiles = None if assembly.profiles is None else assembly.profiles.sha256
-    if profiles != (result.get("profiles") or {}).get("sha256"):
-        raise UserError(f"{folder}: the profiles of users are no longer those that the run was trained on")
+    for name, held in (
+        ("text", "text features"),
+        ("features", "features of items"),
+        ("profiles", "profiles of users"),
+        ("rankings", "lists in model.rankings"),
+    ):
+        found = getattr(assembly, name)
+        if (None if found is None else found.sha256) != (result.get(name) or {}).get("sha256"):
+            raise UserError(f"{folder}: the {held} are no longer those that the run was trained on")
     params = restore_params(assembly, folder, result["best_step"])
     ctx = assembly.context("serve")
     return LoadedRun(assembly.experiment, assembly.dataset, assembly.model, params, ctx, result, assembly)

@@ -29,25 +29,54 @@ def main(argv: list[str]) -> int:
     start_distributed()
     enable_compilation_cache()
 
+    from jaxrec.assembly import absolute_paths
+    from jaxrec.rankings import reads_rankings, with_rankings
+    from jaxrec.report import print_result
+
+    experiment = absolute_paths(experiment)
+    if reads_rankings(experiment.model):
+        if experiment.model.rankings is None:
+            experiment = _with_what_it_stands_on(experiment, config_path, console)
+        else:
+            experiment = with_rankings(experiment, pathlib.Path(experiment.model.rankings))
+    folder, result = _run(experiment, pathlib.Path("runs"), workdir, console)
+    print_result(Console(highlight=False), result, folder)
+    return 0
+
+
+def _run(
+    experiment: Experiment[Any], parent: pathlib.Path, workdir: pathlib.Path | None, console: Console
+) -> tuple[pathlib.Path, dict[str, Any]]:
+    """The folder of a finished run, and its result: made now, or found. workdir: None for a new one in the parent."""
     from jaxrec.assembly import absolute_paths, assemble
-    from jaxrec.report import print_banner, print_result
+    from jaxrec.report import print_banner
     from jaxrec.run_folder import claim, read_json
 
     def notice(message: str) -> None:
         console.print(f"jaxrec: {message}", soft_wrap=True, markup=False)
 
     assembly = assemble(absolute_paths(experiment), notice)
-    folder = pathlib.Path(workdir) if workdir else pathlib.Path("runs") / f"{experiment.name}-{assembly.hash}"
+    folder = pathlib.Path(workdir) if workdir else parent / f"{experiment.name}-{assembly.hash}"
     with claim(folder, assembly.experiment, assembly.hash):
         result_path = folder / "result.json"
         if result_path.is_file():
-            notice(f"{folder} holds this run, finished; its result:")
-            result = read_json(result_path)
-        else:
-            print_banner(console, assembly, folder)
-            result = execute(assembly, folder, console, notice)
-    print_result(Console(highlight=False), result, folder)
-    return 0
+            notice(f"{folder} holds this run, finished")
+            return folder, read_json(result_path)
+        print_banner(console, assembly, folder)
+        return folder, execute(assembly, folder, console, notice)
+
+
+def _with_what_it_stands_on(
+    experiment: Experiment[Any], config_path: pathlib.Path, console: Console
+) -> Experiment[Any]:
+    """The experiment with its lists, which a retriever and a language model make first."""
+    from jaxrec.precompute.display import Display
+    from jaxrec.ranker.prepare import prepare
+
+    def train(retriever: Experiment[Any], parent: pathlib.Path) -> pathlib.Path:
+        return _run(retriever, parent, None, console)[0]
+
+    return prepare(experiment, config_path.parent, train, Display(console))
 
 
 def execute(assembly: Any, folder: pathlib.Path, console: Console, notice: Any) -> dict[str, Any]:

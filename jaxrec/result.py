@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,6 +62,14 @@ def make_result(assembly: Assembly, trained: TrainResult, ranked: Mapping[Protoc
             "source": assembly.profiles.source,
             "fields": assembly.profiles.sizes,
             "numbers": sorted(assembly.profiles.numbers),
+        },
+        "rankings": None
+        if assembly.rankings is None
+        else {
+            "sha256": assembly.rankings.sha256,
+            "folder": pathlib.Path(experiment.model.rankings).name,
+            "num_users": len(assembly.rankings.user_ids),
+            "placed_by_model": round(float(assembly.rankings.num_ranked.mean()), 3),
         },
         "example_user": str(dataset.users.decode(ranked[main].test.user_ids[:1])[0]),
         "monitor": experiment.train.monitor,

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from jaxrec.assembly import Assembly
-from jaxrec.eval.ranking import FullRanking
-from jaxrec.eval.sampled_ranking import SampledRanking
+from jaxrec.eval.protocols import AnyRanking
 from jaxrec.train.checkpoint import Checkpoints
 from jaxrec.train.display import TrainingDisplay
 from jaxrec.train.input import make_input
@@ -21,7 +20,7 @@ from jaxrec.train.optimizer import make_optimizer
 def make_trainer(
     assembly: Assembly,
     folder: pathlib.Path,
-    valid: FullRanking | SampledRanking,
+    valid: AnyRanking,
     console: Console,
     notice: Callable[[str], None],
 ) -> Trainer:

@@ -34,6 +34,7 @@ def config_hash(
     features_sha256: str | None = None,
     profiles_sha256: str | None = None,
     pools_sha256: str | None = None,
+    rankings_sha256: str | None = None,
 ) -> str:
     """12 hex digits over all that changes the result: hashed fields, the model's name and the data's content."""
     covered = {
@@ -47,6 +48,8 @@ def config_hash(
         covered["profiles"] = profiles_sha256
     if pools_sha256 is not None:
         covered["pools"] = pools_sha256
+    if rankings_sha256 is not None:
+        covered["rankings"] = rankings_sha256
     return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -87,7 +87,9 @@ class TrainingTrials:
                 experiment=experiment,
                 hash=configuration.config_hash(experiment, base.dataset.sha256, *hashes),
                 model=build_model(experiment.model, base.dataset.num_users, base.dataset.num_items),
-                ctx=make_context(experiment, base.dataset, base.text, base.mesh, base.features, base.profiles),
+                ctx=make_context(
+                    experiment, base.dataset, base.text, base.mesh, base.features, base.profiles, base.rankings
+                ),
             )
         else:
             whole = assemble(experiment, self._notice)
