@@ -1,4 +1,4 @@
-"""A whole checkpoint as Hugging Face writes one: config.json, model.safetensors, tokenizer.json."""
+"""Weights and config of a decoder as Hugging Face writes them: config.json and model.safetensors."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ import numpy as np
 
 from jaxrec.llm.config import DecoderConfig
 from jaxrec.llm.decoder import Params
-from jaxrec.llm.tokenizer import TOKENIZER
 from jaxrec.llm.weights import LAYER_NAMES, TOP_NAMES, WEIGHTS
 
 
-def write_checkpoint(folder: Path, config: DecoderConfig, params: Params, tokenizer: str, stop: int) -> None:
-    """Writes what `checkpoint.read_checkpoint` reads, in float32.
+def write_weights(folder: Path, config: DecoderConfig, params: Params, stop: int) -> None:
+    """Writes what `checkpoint.read_checkpoint` reads, in float32; the tokenizer's files are not among it.
 
-    params: stacked layers, plain. tokenizer: the text of tokenizer.json. stop: the token that ends an answer. The
-    rotary positions are plain ones.
+    params: stacked layers, plain. stop: the token that ends an answer. The rotary positions are plain ones.
     """
     from safetensors.numpy import save_file
 
@@ -57,7 +55,6 @@ def write_checkpoint(folder: Path, config: DecoderConfig, params: Params, tokeni
     folder.mkdir(parents=True, exist_ok=True)
     save_file(held, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-    (folder / TOKENIZER).write_text(tokenizer, encoding="utf-8")
 
 
 def _for_torch(path: str, matrix: np.ndarray) -> np.ndarray:

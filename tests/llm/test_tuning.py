@@ -10,7 +10,7 @@ import pytest
 
 from jaxrec.errors import UserError
 from jaxrec.llm.checkpoint import read_checkpoint
-from jaxrec.llm.checkpoint_files import write_checkpoint
+from jaxrec.llm.checkpoint_files import write_weights
 from jaxrec.llm.config import read_config
 from jaxrec.llm.decoder import forward, init_params
 from jaxrec.llm.lora import LoRAConfig, init_adapters
@@ -179,7 +179,8 @@ def test_a_checkpoint_is_read_as_it_was_written(model, tmp_path):
     config = dataclasses.replace(model[0], tied_output=True, rope_base=10000.0, num_kv_heads=4)
     params = init_params(config, jax.random.key(0))
     tokenizer = Tokenizer(models.WordLevel({"a": 0, "<|end|>": 1}, unk_token="a"))
-    write_checkpoint(tmp_path, config, params, tokenizer.to_str(), 1)
+    write_weights(tmp_path, config, params, 1)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
     read = read_checkpoint(tmp_path)
     assert read.config == config
     assert read.tokenizer.stop_tokens == (1,)
