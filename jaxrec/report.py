@@ -104,7 +104,7 @@ def print_result(console: Console, result: dict[str, Any], folder: pathlib.Path)
             if 0 < some["num_users"] < record["num_users"] or (name == "cold_start" and some["num_users"]):
                 console.print(f"of these, {some['num_users']:,} users {_describe_slice(name, some)}")
                 console.print(_table(result["model"], names, record["k"], some["test"], some["reference"]))
-        for line in _retriever_lines(record, names):
+        for line in _retriever_lines(record, result["monitor"]):
             console.print(line, soft_wrap=True, markup=False)
     seconds = result["seconds"]
     trained = (
@@ -143,17 +143,21 @@ def _describe_slice(name: str, record: dict[str, Any]) -> str:
     return f"with at most {record['events']} events before" if name == "cold_start" else "whose pool holds the target"
 
 
-def _retriever_lines(record: dict[str, Any], names: tuple[str, ...]) -> list[str]:
-    """Of a ranking of pools: paired tests, and what the retriever finds when it ranks everything."""
-    metric, lines = f"{names[1]}@{record['k'][-1]}", []
+def _retriever_lines(record: dict[str, Any], monitor: str) -> list[str]:
+    """Of a ranking of pools: paired tests at the monitor's cut-off, and what the retriever finds among everything."""
+    lines, cutoff = [], monitor.partition("@")[2]
+    names = (f"hit@{cutoff}", f"ndcg@{cutoff}")
     for other, tests in record.get("paired", {}).items():
-        found = tests[metric]
         beside = "chance" if other == "random" else "the retriever's own order"
-        error, p_value = found["standard_error"], found["p_value"]
-        lines.append(f"{metric} {found['mean']:+.4f} against {beside} (standard error {error:.4f}, p = {p_value:.2g})")
+        for name in names:
+            found = tests[name]
+            error, p_value = found["standard_error"], found["p_value"]
+            lines.append(
+                f"{name} {found['mean']:+.4f} against {beside} (standard error {error:.4f}, p = {p_value:.2g})"
+            )
     full = record.get("retriever_in_full")
     if full is not None:
-        values = ", ".join(f"{name} {full[name]:.4f}" for name in (f"hit@{record['k'][-1]}", metric) if name in full)
+        values = ", ".join(f"{name} {full[name]:.4f}" for name in names if name in full)
         lines.append(f"the retriever, full ranking, the same users, validation items in their histories: {values}")
     return lines
 

@@ -38,6 +38,8 @@ def flagged(*argv, experiment=LIGHTGCN):
         (["--eval.k", "0", "10"], ["eval.k", "from 1"]),
         (["--eval.k", "10", "10"], ["eval.k"]),
         (["--eval.k"], ["eval.k"]),
+        (["--eval.protocols", "retrieved"], ["eval.pools", "found none", "candidates or ranking"]),
+        (["--eval.pools", "x"], ["eval.pools", "found x", "without eval.protocols retrieved"]),
         (["--train.batch-size", "0"], ["train.batch_size", "found 0", "1 or more"]),
         (["--train.epochs", "-1"], ["train.epochs", "found -1"]),
         (["--train.eval-every", "0"], ["train.eval_every"]),
