@@ -36,7 +36,7 @@ def log_prob(prompt, tokens):
 
 
 def test_a_score_is_how_probable_the_whole_item_is_as_the_first_of_the_answer(decoder):
-    scorer = Scorer(*decoder, batch_size=2)
+    scorer = Scorer(*decoder, batch_size=4)
     told = []
     for request, ranked in zip(REQUESTS, rank_by_score(scorer, REQUESTS, (COMMA, END), told.append), strict=True):
         prompt = request.prompt
@@ -74,7 +74,7 @@ class _Scores:
 
 @pytest.mark.parametrize("count", [2, 10])
 def test_a_written_list_is_the_greedy_one_among_all_lists_of_the_pool(decoder, count):
-    generator = Generator(*decoder, stop_tokens=(END,), batch_size=2)
+    generator = Generator(*decoder, stop_tokens=(END,), batch_size=4)
     for request, ranked in zip(REQUESTS, rank_by_generation(generator, REQUESTS, (COMMA,), count), strict=True):
         assert ranked.order.tolist() == greedy_list(request, count)
         assert len(ranked.order) == min(count, len(request.candidates))
