@@ -30,6 +30,7 @@ def prepare(experiment: Experiment[Any], beside: pathlib.Path, train: Train, dis
     file, where model.candidates.retriever_config is looked for, too. Raises: UserError as the steps do.
     """
     model = experiment.model
+    _check_paths(model)
     # The run reads no review: its data is that of any other run.
     experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, reviews=False))
     retriever = model.candidates.retriever
@@ -46,6 +47,16 @@ def prepare(experiment: Experiment[Any], beside: pathlib.Path, train: Train, dis
     for output in outputs:
         display.notice(f"{output.step}, {'made before' if output.reused else 'made'}: {output.folder}")
     return with_rankings(experiment, outputs[-1].folder)
+
+
+def _check_paths(model: Any) -> None:
+    """What the steps will read is there: said before anything is trained."""
+    given = {"tuning.decoder": model.tuning.decoder}
+    if model.prompt.sentiment:
+        given |= {"sentiment.model": model.sentiment.model, "sentiment.lexicon": model.sentiment.lexicon}
+    for field, path in given.items():
+        if path is not None and not pathlib.Path(path).expanduser().exists():
+            raise UserError(f"model.{field}: {path} does not exist; allowed: a folder or file on this machine")
 
 
 def stage_config(experiment: Experiment[Any], retriever: str) -> PrecomputeConfig:
