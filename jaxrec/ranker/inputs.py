@@ -14,7 +14,7 @@ from jaxrec.data.item_words import ItemWords, read_item_words
 from jaxrec.errors import UserError
 from jaxrec.eval.pools import Pools, read_pools
 from jaxrec.models.sealr_config import PromptConfig
-from jaxrec.precompute.requests import Plan
+from jaxrec.precompute.requests import Failure, Plan
 from jaxrec.precompute.rules_backend import Rule
 from jaxrec.precompute.sentiment.files import read_labels
 from jaxrec.precompute.sentiment.labels import PartLabels
@@ -61,7 +61,8 @@ class Inputs:
     def examples(self, user_ids: np.ndarray, supervision: Supervision | None = None) -> list[Example]:
         """One a user, in the order given; with an answer to learn where there is a supervision.
 
-        Where a language model writes the summaries of users, it is asked for them.
+        Where a language model writes the summaries of users, it is asked for them. Raises: UserError where it did not
+        answer.
         """
         pools, told = self.pools_of(user_ids), self._preferences(user_ids)
         return make_examples(self.dataset, user_ids, pools, self.config, self.seed, self.labels, told, supervision)
@@ -78,7 +79,15 @@ class Inputs:
         if self.planning or not _is_written(self.config):
             return preferences(self.dataset, self.words, user_ids, self.config.history)
         requests = summary_requests(self.dataset, self.words, user_ids, self.config)
-        return written_preferences(requests, self.job.ask(requests))
+        answers = self.job.ask(requests)
+        again = [answer for answer in answers.values() if isinstance(answer, Failure) and answer.kind != "missing"]
+        if again:
+            # What is tuned and ranked on half of them would be kept under the name of all.
+            raise UserError(
+                f"prompt.summary: {len(again)} of {len(requests)} summaries were not answered ({again[0].reason}); "
+                "run the same command again, or give --prompt.summary keywords"
+            )
+        return written_preferences(requests, answers)
 
 
 def inputs_identity(job: Job) -> dict[str, Any]:
