@@ -16,11 +16,13 @@ from jaxrec.llm.checkpoint import checkpoint_sha256, read_checkpoint
 from jaxrec.llm.checkpoint_files import write_weights
 from jaxrec.llm.config import DecoderConfig, Dtype, read_object
 from jaxrec.llm.decoder import Params, init_params
+from jaxrec.llm.gguf_tokenizer import gguf_tokenizer
+from jaxrec.llm.gguf_weights import GGUFFile
 from jaxrec.llm.layers import Adapters
 from jaxrec.llm.lora import LoRAConfig, init_adapters, scaled
 from jaxrec.llm.lora_files import read_adapters, write_adapters
 from jaxrec.llm.new_tokens import MULTIPLE, extend, init_rows, read_rows, with_rows, write_rows
-from jaxrec.llm.tokenizer import Tokenizer
+from jaxrec.llm.tokenizer import Tokenizer, read_tokenizer
 from jaxrec.llm.tuning import Trained
 from jaxrec.models.sealr_config import TuningConfig
 from jaxrec.ranker.tiny_tokenizer import tiny_tokenizer, with_item_tokens, write_tokenizer
@@ -57,9 +59,18 @@ class Tuned:
     tokenizer: Tokenizer
 
 
+def untuned_tokenizer(tuning: TuningConfig, words: Sequence[str], new_tokens: Sequence[str]) -> Tokenizer:
+    """That of the model to be tuned, without its weights. Raises: UserError where it cannot be read."""
+    if tuning.decoder is None:
+        return tiny_tokenizer(words, new_tokens)
+    path = Path(tuning.decoder).expanduser()
+    read = gguf_tokenizer(GGUFFile(path)) if path.is_file() else read_tokenizer(path)
+    return with_item_tokens(read, new_tokens)
+
+
 def tiny_decoder(tuning: TuningConfig, words: Sequence[str], new_tokens: Sequence[str], prompt_tokens: int) -> Untuned:
     """A decoder out of nothing, all of whose weights are trained. prompt_tokens: of the longest prompt."""
-    tokenizer = tiny_tokenizer(words, new_tokens)
+    tokenizer = untuned_tokenizer(tuning, words, new_tokens)
     config = DecoderConfig(
         vocab_size=-(-tokenizer.vocab_size // MULTIPLE) * MULTIPLE,
         hidden_size=tuning.hidden_dim,

@@ -115,6 +115,8 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.saving, self.telling = _Every(_SAVE_SECONDS), _Every(_TELL_SECONDS)
+        self._begun, self._before = time.monotonic(), 0.0
+        self._paced: tuple[float, int] | None = None
 
     def all_epochs(self, state: TuningState, examples: Sequence[Example], validation: Sequence[Example]) -> Outcome:
         abstract = jax.tree.map(
@@ -127,7 +129,7 @@ class _Run:
             state, told = restored.state, restored.meta
             record = _Record(**{field.name: told[field.name] for field in dataclasses.fields(_Record)})
             self.notice(f"tuning: goes on after step {restored.step} of {self.work.steps}")
-        self._begun, self._before, self._first_step = time.monotonic(), record.seconds, len(record.losses)
+        self._begun, self._before = time.monotonic(), record.seconds
         valid_batches = self._valid_batches(validation)
         if not record.valid_losses:
             record.valid_losses.append(self._valid_loss(state, valid_batches))
@@ -165,6 +167,8 @@ class _Run:
                 seed=self.tuning.seed,
             )
             record.losses.append(_finite(float(found["loss"]), f"step {len(record.losses) + 1}"))
+            # The first step of a run says nothing of the others: it is compiled.
+            self._paced = self._paced or (time.monotonic(), len(record.losses))
             if self.telling.due():
                 self._tell(epoch, record)
             if number + 1 < len(batches) and self.saving.due():
@@ -177,10 +181,11 @@ class _Run:
 
     def _tell(self, epoch: int, record: _Record) -> None:
         done, steps = len(record.losses), self.work.steps
-        left = (time.monotonic() - self._begun) / (done - self._first_step) * (steps - done)
+        begun, first = self._paced or (0.0, done)
+        left = f", {(time.monotonic() - begun) / (done - first) * (steps - done):,.0f} s left" if done > first else ""
         self.notice(
             f"tuning: epoch {epoch + 1} of {self.tuning.epochs}, step {done} of {steps}: "
-            f"loss {record.losses[-1]:.4f}, {left:,.0f} s left"
+            f"loss {record.losses[-1]:.4f}{left}"
         )
 
     def _valid_batches(self, validation: Sequence[Example]) -> list[Any]:

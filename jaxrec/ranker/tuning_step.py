@@ -15,13 +15,15 @@ from jaxrec.config.fields import leaves
 from jaxrec.data.source import digest
 from jaxrec.llm.checkpoint import checkpoint_sha256
 from jaxrec.llm.lora_training import Example
+from jaxrec.llm.tokenizer import Tokenizer
 from jaxrec.precompute.requests import Plan
 from jaxrec.precompute.step import Job, Made, Step
-from jaxrec.ranker.inputs import Inputs, read_inputs
-from jaxrec.ranker.preferences import SUMMARY, summary_rule
+from jaxrec.ranker.examples import Example as UserExample
+from jaxrec.ranker.inputs import RULES, Inputs, inputs_identity, read_inputs
+from jaxrec.ranker.preferences import SUMMARY
 from jaxrec.ranker.prompt_text import PROMPTS
 from jaxrec.ranker.prompt_tokens import Encoded, PromptTokens, prompt_words
-from jaxrec.ranker.tuned import Untuned, given_decoder, tiny_decoder, write_tuned
+from jaxrec.ranker.tuned import given_decoder, tiny_decoder, untuned_tokenizer, write_tuned
 from jaxrec.ranker.tuning import Outcome, plan_work, tune
 from jaxrec.ranker.users import divide
 
@@ -30,26 +32,20 @@ _VERSION = 1
 LOSSES, TIMES = "losses.json", "times.json"
 
 
-class _Told(NamedTuple):
-    """The examples of tuning and validation users, as tokens, and the model that will read them."""
+class _Texts(NamedTuple):
+    """What users are told: examples of those who are tuned on and of those who choose the epoch; words: of them all."""
 
-    start: Untuned
-    tuning: list[Encoded]
-    validation: list[Encoded]
+    tuning: list[UserExample]
+    validation: list[UserExample]
+    words: list[str]
 
 
-def _tell(job: Job, inputs: Inputs) -> _Told:
+def _texts(job: Job, inputs: Inputs) -> _Texts:
     config = job.config
     division = divide(job.dataset, config.tuning, config.ranking)
     parts = [inputs.examples(users, config.tuning.supervision) for users in (division.tuning, division.validation)]
-    if config.tuning.decoder is None:
-        keywords = sorted({word for part in parts for example in part for word in example.preference})
-        words = prompt_words(config.prompt, inputs.texts, keywords)
-        start = tiny_decoder(config.tuning, words, inputs.texts.new_tokens, config.prompt.max_tokens)
-    else:
-        start = given_decoder(config.tuning, inputs.texts.new_tokens)
-    tokens = PromptTokens(start.tokenizer, inputs.texts, config.prompt)
-    return _Told(start, *([tokens.encode(example) for example in part] for part in parts))
+    keywords = sorted({word for part in parts for example in part for word in example.preference})
+    return _Texts(*parts, words=prompt_words(config.prompt, inputs.texts, keywords))
 
 
 def _identity(job: Job) -> Any:
@@ -58,54 +54,61 @@ def _identity(job: Job) -> Any:
     return {
         "version": _VERSION,
         "decoder": None if decoder is None else checkpoint_sha256(Path(decoder).expanduser(), "tuning.decoder"),
-        "tuning": _settings(config.tuning),
-        "prompt": _settings(config.prompt),
-        "shown": config.candidates.seed,
-        "summaries": job.model if config.prompt.summary == "written" else None,
+        "tuning": {leaf.name: leaf.value for leaf in leaves(config.tuning) if leaf.hashed and not leaf.later},
+        "examples": inputs_identity(job),
     }
 
 
-def _settings(config: Any) -> dict[str, Any]:
-    return {leaf.name: leaf.value for leaf in leaves(config) if leaf.hashed and not leaf.later}
-
-
 def _plan(job: Job) -> Plan:
-    if job.inputs.get("candidates") is None:
-        return Plan(notes=("tuning: counted when the candidates are made",))
-    told = _tell(job, read_inputs(job))
-    tuning = job.config.tuning
-    work = plan_work(_pairs(told.tuning), tuning)
+    if any(job.inputs.get(name) is None for name in STEP.needs_of(job.config)):
+        return Plan(notes=("tuning: counted when what it needs is made",))
+    config, inputs = job.config, read_inputs(job, planning=True)
+    texts = _texts(job, inputs)
+    tokenizer = untuned_tokenizer(config.tuning, texts.words, inputs.texts.new_tokens)
+    work = plan_work(_pairs(_encoded(texts.tuning, tokenizer, inputs)), config.tuning)
     line = (
-        f"tuning: {work.examples:,} examples with {work.tokens:,} tokens, {tuning.epochs} epochs in {work.steps:,} "
-        f"steps of {work.shape.micro_batches * work.shape.rows} rows of {work.shape.width:,} tokens"
+        f"tuning: {work.examples:,} examples with {work.tokens:,} tokens, {config.tuning.epochs} epochs in "
+        f"{work.steps:,} steps of {work.shape.micro_batches * work.shape.rows} rows of {work.shape.width:,} tokens"
     )
-    return Plan(notes=(line,))
+    division = divide(job.dataset, config.tuning, config.ranking)
+    return inputs.plan(np.concatenate([division.tuning, division.validation])) + Plan(notes=(line,))
 
 
 def _run(job: Job, folder: Path) -> Made:
-    config = job.config.tuning
-    told = _tell(job, read_inputs(job))
+    config, inputs = job.config.tuning, read_inputs(job)
+    texts = _texts(job, inputs)
+    if config.decoder is None:
+        start = tiny_decoder(config, texts.words, inputs.texts.new_tokens, job.config.prompt.max_tokens)
+    else:
+        start = given_decoder(config, inputs.texts.new_tokens)
+    tuning, validation = (_encoded(part, start.tokenizer, inputs) for part in (texts.tuning, texts.validation))
     unfinished = _unfinished(job, folder)
-    found = tune(told.start, _pairs(told.tuning), _pairs(told.validation), config, unfinished, job.notice)
-    write_tuned(folder, told.start, found.trained)
+    found = tune(start, _pairs(tuning), _pairs(validation), config, unfinished, job.notice)
+    write_tuned(folder, start, found.trained)
     _write(folder / LOSSES, {"loss": found.losses, "valid_loss": found.valid_losses, "best_epoch": found.best_epoch})
     device = jax.devices()[0].device_kind
-    _write(folder / TIMES, {"seconds": found.seconds, "users": len(told.tuning), "device": device})
+    _write(folder / TIMES, {"seconds": found.seconds, "users": len(tuning), "device": device})
     shutil.rmtree(unfinished, ignore_errors=True)
-    every = [*told.tuning, *told.validation]
+    count = len(tuning) + len(validation)
     return Made(
         model="tiny decoder" if config.decoder is None else Path(config.decoder).expanduser().resolve().name,
-        rows={"user": {"rows": len(every), "present": len(every)}},
-        extra=_counts(told, every, found),
+        rows={"user": {"rows": count, "present": count}},
+        extra=_counts(tuning, validation, found),
     )
 
 
-def _counts(told: _Told, every: Sequence[Encoded], found: Outcome) -> dict[str, Any]:
+def _encoded(examples: Sequence[UserExample], tokenizer: Tokenizer, inputs: Inputs) -> list[Encoded]:
+    tokens = PromptTokens(tokenizer, inputs.texts, inputs.config)
+    return [tokens.encode(example) for example in examples]
+
+
+def _counts(tuning: Sequence[Encoded], validation: Sequence[Encoded], found: Outcome) -> dict[str, Any]:
+    every = [*tuning, *validation]
     lengths = np.array([len(one.prompt) for one in every])
     work = found.work
     return {
-        "tuning_users": len(told.tuning),
-        "validation_users": len(told.validation),
+        "tuning_users": len(tuning),
+        "validation_users": len(validation),
         "steps": work.steps,
         "tokens": work.tokens,
         "row_filled_share": round(work.tokens / max(1, _row_tokens(found)), 4),
@@ -148,5 +151,5 @@ STEP = Step(
     needs=("candidates",),
     needs_where=lambda config: ("sentiment",) if config.prompt.sentiment else (),
     prompts=(*PROMPTS, SUMMARY),
-    rules={SUMMARY: summary_rule},
+    rules=RULES,
 )

@@ -211,4 +211,4 @@ def test_other_settings_are_another_step_and_a_plan_without_pools_says_so(tmp_pa
     job.config.tuning = dataclasses.replace(job.config.tuning, seed=1)
     assert json.dumps(STEP.identity(job), sort_keys=True) != first
     job.inputs = {"candidates": None}
-    assert STEP.plan(job).notes == ("tuning: counted when the candidates are made",)
+    assert STEP.plan(job).notes == ("tuning: counted when what it needs is made",)
