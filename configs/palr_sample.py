@@ -6,8 +6,8 @@ Command: python -m jaxrec.launch --config configs/palr_sample.py
 Hardware: two CPU cores.
 Wall time: not measured
 Result: docs/results/sealr.md
-Deviations: those of configs/sealr_sample.py: model.candidates.count, model.tuning.share, model.tuning.decoder (none: all
-weights of a tiny decoder are trained); names of three words (model.prompt.name_words), a history of 10
+Deviations: those of configs/sealr_sample.py: model.candidates.count, model.tuning.share, model.tuning.decoder (none:
+all weights of a tiny decoder are trained); names of three words (model.prompt.name_words), a history of 10
 (model.prompt.history).
 """
 

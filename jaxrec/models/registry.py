@@ -17,6 +17,7 @@ from jaxrec.models.mcln import MCLN, MCLNConfig
 from jaxrec.models.polycf import PolyCF, PolyCFConfig
 from jaxrec.models.polycf_signal import PolyCFSignal, PolyCFSignalConfig
 from jaxrec.models.popularity import Popularity, PopularityConfig
+from jaxrec.models.random_order import RandomOrder, RandomOrderConfig
 from jaxrec.models.ranked_lists import PALRConfig, RankedLists, SEALRConfig
 from jaxrec.models.sasrec import SASRec, SASRecConfig
 from jaxrec.models.uim import UiM, UiMConfig
@@ -41,6 +42,7 @@ CONFIGS: dict[str, type] = {
         UiMConfig,
         SEALRConfig,
         PALRConfig,
+        RandomOrderConfig,
     )
 }
 _MODELS: dict[type, Callable[..., Model]] = {
@@ -59,6 +61,7 @@ _MODELS: dict[type, Callable[..., Model]] = {
     UiMConfig: UiM,
     SEALRConfig: RankedLists,
     PALRConfig: RankedLists,
+    RandomOrderConfig: RandomOrder,
 }
 
 

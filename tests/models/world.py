@@ -20,6 +20,7 @@ from jaxrec.models.mcln_config import MCLNItemsConfig
 from jaxrec.models.polycf import PolyCFConfig
 from jaxrec.models.polycf_signal import PolyCFSignalConfig
 from jaxrec.models.popularity import PopularityConfig
+from jaxrec.models.random_order import RandomOrderConfig
 from jaxrec.models.ranked_lists import PALRConfig, SEALRConfig
 from jaxrec.models.sasrec import SASRecConfig
 from jaxrec.models.uim import UiMConfig
@@ -79,6 +80,7 @@ SMALL = {
     "uim": UIM,
     "sealr": SEALRConfig(),
     "palr": PALRConfig(),
+    "random_order": RandomOrderConfig(order_seed=3),
     "lmmrec": LMMREC,
     "lmmrec_learned": dataclasses.replace(LMMREC, text_source="learned"),
     "lmmrec_dropout": dataclasses.replace(LMMREC, base=dataclasses.replace(BASE, edge_dropout=0.3)),
