@@ -157,7 +157,9 @@ def _comparison_rows(outcome: Outcome) -> list[list[str]]:
 
 
 def _p(value: float | None) -> str:
-    return "" if value is None else f"{value:.2g}"
+    if value is None:
+        return ""
+    return f"{value:.2g}" if value > 0 else "< 1e-300"  # float64 knows nothing smaller
 
 
 def _column_lines(outcome: Outcome) -> list[str]:
