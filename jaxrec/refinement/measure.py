@@ -29,8 +29,10 @@ def ranks_in_lists(lists: Lists, dataset: Dataset) -> tuple[np.ndarray, np.ndarr
 
 
 def values_of_lists(lists: Lists, dataset: Dataset, cutoffs: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """`<metric>@<k>` -> [n] float64, one value a user."""
-    ranks, num_targets = ranks_in_lists(lists, dataset)
+    """`<metric>@<k>` -> [n] float64, one value a user; to the last bit the same for lists that begin alike."""
+    # Sums over longer rows are rounded otherwise, and what no cut-off reaches adds nothing.
+    reached = Lists(lists.user_ids, lists.item_ids[:, : max(cutoffs)])
+    ranks, num_targets = ranks_in_lists(reached, dataset)
     values = all_metrics(ranks, num_targets, cutoffs)
     return {f"{name}@{k}": values[f"{name}@{k}"] for k in cutoffs for name in METRICS}
 

@@ -33,6 +33,20 @@ def test_metrics_by_hand():
     np.testing.assert_allclose(values["ndcg@4"], [(1 / np.log2(3) + 1 / np.log2(5)) / ideal, 0, 1])
 
 
+def test_lists_that_begin_alike_have_the_same_values_to_the_last_bit():
+    rng = np.random.default_rng(0)
+    raw = ([f"u{number}" for number in range(100)], [f"i{number}" for number in range(60)])
+    pairs = [(user, item) for user in range(100) for item in rng.choice(60, 30, replace=False).tolist()]
+    train, none = interactions([(0, 0)], raw=raw), interactions([], raw=raw)
+    dataset = Dataset("many", "path", train, none, interactions(pairs, raw=raw), "0" * 64, {})
+    long = np.stack([rng.permutation(60)[:40] for _ in range(100)]).astype(np.int32)
+    values = [
+        values_of_lists(Lists(np.arange(100, dtype=np.int32), long[:, :n]), dataset, (5, 10)) for n in (10, 20, 40)
+    ]
+    for metric, expected in values[0].items():
+        assert all(np.array_equal(other[metric], expected) for other in values[1:])
+
+
 @pytest.mark.parametrize("cutoff", [1, 2, 3, 4])
 def test_any_order_is_the_mean_of_many_orders(cutoff):
     rng, found = np.random.default_rng(cutoff), []
