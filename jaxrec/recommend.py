@@ -11,7 +11,7 @@ import json
 import pathlib
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
@@ -23,6 +23,7 @@ from jaxrec.command_line import run_command
 from jaxrec.errors import UserError
 
 if TYPE_CHECKING:
+    from jaxrec.ranker.told import Told
     from jaxrec.serve.recommender import Reason, Recommender, Scored
 
 _TITLE_LENGTH = 60
@@ -48,40 +49,60 @@ def main(argv: list[str]) -> int:
     recommender = Recommender.from_run(arguments.run, notice)
     if recommender.dataset.source == "sample":
         notice("the run was trained on the built-in sample: synthetic users and items")
-    told: list[_Told] = []
+    listed: list[_Listed] = []
     if arguments.user:
         for line in _notes(recommender, arguments.user):
             notice(line)
-        told += _tell(recommender, arguments.user, arguments)
+        listed += _with_what_was_told(arguments.run, recommender, _tell(recommender, arguments.user, arguments), notice)
     if arguments.history:
         histories = _histories(arguments.history, recommender.dataset.behavior_names)
         of_new = recommender.with_histories(histories)
         for line in of_new.notes:
             notice(line)
-        told += _tell(of_new, of_new.dataset.users.raw.tolist(), arguments)
+        listed += _tell(of_new, of_new.dataset.users.raw.tolist(), arguments)
     if arguments.json:
         record = {
             "schema": 1,
             "source": recommender.dataset.source,
-            "users": [_as_json(recommender, one) for one in told],
+            "users": [_as_json(recommender, one) for one in listed],
         }
         sys.stdout.write(json.dumps(record, indent=2, allow_nan=False) + "\n")
         return 0
     console = Console(highlight=False)
-    for one in told:
+    for one in listed:
         _print_list(console, recommender, one)
     return 0
 
 
-class _Told(NamedTuple):
-    """One user's list, and of each item why, where the model says it."""
+class _Listed(NamedTuple):
+    """One user's list, and of each item why, where the model says it; or what a language model was told."""
 
     user: str
     found: Scored
     reasons: list[Reason] | None
+    told: Told | None = None
 
 
-def _tell(recommender: Recommender, users: list[str], arguments: argparse.Namespace) -> list[_Told]:
+def _with_what_was_told(
+    run: pathlib.Path, recommender: Recommender, listed: list[_Listed], notice: Callable[[str], None]
+) -> list[_Listed]:
+    """The lists of a run that a language model ranked for, with what it was told; others as they are."""
+    from jaxrec.assembly import recorded_run
+    from jaxrec.rankings import reads_rankings
+
+    model: Any = recorded_run(run)[0].model
+    if not reads_rankings(model):
+        return listed
+    from jaxrec.ranker.told import told_of
+
+    told = told_of(model, recommender.dataset, [one.user for one in listed])
+    for one, history in zip(listed, told, strict=True):
+        if history is None and not one.found:
+            notice(f"user {one.user} is not among those that the language model ranked for, so the list is empty")
+    return [one._replace(told=history) for one, history in zip(listed, told, strict=True)]
+
+
+def _tell(recommender: Recommender, users: list[str], arguments: argparse.Namespace) -> list[_Listed]:
     """The list of each of the users."""
     lists = recommender.recommend(
         users,
@@ -93,7 +114,7 @@ def _tell(recommender: Recommender, users: list[str], arguments: argparse.Namesp
     reasons = recommender.reasons([users[place] for place in known], [lists[place] for place in known])
     of_user = dict(zip(known, reasons or [], strict=False))
     return [
-        _Told(user, found, of_user.get(place)) for place, (user, found) in enumerate(zip(users, lists, strict=True))
+        _Listed(user, found, of_user.get(place)) for place, (user, found) in enumerate(zip(users, lists, strict=True))
     ]
 
 
@@ -155,29 +176,37 @@ def _notes(recommender: Recommender, users: list[str]) -> list[str]:
     return notes
 
 
-def _print_list(console: Console, recommender: Recommender, told: _Told) -> None:
+def _print_list(console: Console, recommender: Recommender, listed: _Listed) -> None:
     titles = recommender.dataset.item_text
     # As text: raw ids may hold rich's brackets.
-    heading = told.user if told.user.startswith("new user") else f"user {told.user}"
+    heading = listed.user if listed.user.startswith("new user") else f"user {listed.user}"
     table = Table(title=Text(heading), title_justify="left")
     table.add_column("", justify="right")
     table.add_column("item", overflow="fold")
     table.add_column("score", justify="right", no_wrap=True)
     # The text gives way where the terminal is narrow, not the item.
-    room = console.width - max((len(item) for item, _ in told.found), default=0) - 26
+    room = console.width - max((len(item) for item, _ in listed.found), default=0) - 26
     if titles is not None:
         table.add_column("text")
-    if told.reasons is not None:
+    if listed.reasons is not None:
         table.add_column("because of", overflow="fold")
         room -= room // 2
-    for place, (item, score) in enumerate(told.found, start=1):
+    if listed.told is not None:
+        table.add_column("retriever", justify="right", no_wrap=True)
+        room -= 12
+    for place, (item, score) in enumerate(listed.found, start=1):
         row = [Text(str(place)), Text(item), Text(f"{score:.4f}")]
         if titles is not None:
             row.append(Text(textwrap.shorten(_title(recommender, item), max(room, 20), placeholder="…")))
-        if told.reasons is not None:
-            row.append(Text(", ".join(f"{raw} {100 * share:.0f} %" for raw, share in told.reasons[place - 1])))
+        if listed.reasons is not None:
+            row.append(Text(", ".join(f"{raw} {100 * share:.0f} %" for raw, share in listed.reasons[place - 1])))
+        if listed.told is not None:
+            row.append(Text(str(listed.told.places[item])))
         table.add_row(*row)
     console.print(table)
+    if listed.told is not None and listed.told.history:
+        history = ", ".join(item + (f" ({said})" if said else "") for item, said in listed.told.history)
+        console.print(Text(f"because the model was told: {history}"))
 
 
 def _title(recommender: Recommender, raw_item: str) -> str:
@@ -189,18 +218,25 @@ def _title(recommender: Recommender, raw_item: str) -> str:
     return text if len(text) <= _TITLE_LENGTH else text[: _TITLE_LENGTH - 3] + "..."
 
 
-def _as_json(recommender: Recommender, told: _Told) -> dict[str, Any]:
+def _as_json(recommender: Recommender, listed: _Listed) -> dict[str, Any]:
     texts = recommender.dataset.item_text is not None
 
     def entry(place: int, item: str, score: float) -> dict[str, Any]:
         found: dict[str, Any] = {"item": item, "score": score}
         if texts:
             found["text"] = _title(recommender, item)
-        if told.reasons is not None:
-            found["because_of"] = [{"item": raw, "share": round(share, 4)} for raw, share in told.reasons[place]]
+        if listed.reasons is not None:
+            found["because_of"] = [{"item": raw, "share": round(share, 4)} for raw, share in listed.reasons[place]]
+        if listed.told is not None:
+            found["retriever_place"] = listed.told.places[item]
+            # Scores of a list fall by one a place; the last is 1.
+            found["placed_by_model"] = len(listed.told.places) - score < listed.told.num_placed
         return found
 
-    return {"user": told.user, "items": [entry(place, *scored) for place, scored in enumerate(told.found)]}
+    record: dict[str, Any] = {"user": listed.user}
+    if listed.told is not None:
+        record["told"] = [{"item": item, "sentiment": said} for item, said in listed.told.history]
+    return record | {"items": [entry(place, *scored) for place, scored in enumerate(listed.found)]}
 
 
 if __name__ == "__main__":
