@@ -4,9 +4,8 @@ Paper: BPR (Rendle et al., UAI 2009), in Table II of UiM: hit@10 0.1639, ndcg@10
 Data: MovieLens-1M, all ratings, 5-core; each user's events 8:1:1 by time, so that a user has several test targets.
 Command: python -m jaxrec.launch --config configs/bprmf_ml1m_small.py --data.path DIR
 Hardware: two CPU cores.
-Wall time: 0.022 core-seconds a step, so 9 core-seconds for an epoch of 391 steps, measured on a busy machine; a whole
-run is not measured yet.
-Result: not measured yet.
+Wall time: half a minute on one core, 20 to 23 epochs until validation stops it.
+Result: test hit@10 0.3673 ± 0.0024, ndcg@10 0.0800 ± 0.0003 over three seeds; popularity 0.3056 and 0.0644.
 Deviations: none.
 """
 

@@ -4,9 +4,8 @@ Paper: MCLN (Li et al., SIGIR 2023), in Table II of UiM: hit@10 0.2311, ndcg@10 
 Data: MovieLens-1M, all ratings, 5-core; each user's events 8:1:1 by time, so that a user has several test targets.
 Command: python -m jaxrec.launch --config configs/mcln_ml1m_small.py --data.path DIR
 Hardware: two CPU cores.
-Wall time: 0.45 core-seconds a step, so 174 core-seconds for an epoch of 391 steps, measured over few steps on a busy
-machine; a whole run is not measured yet.
-Result: not measured yet.
+Wall time: 6 min 36 s on one core.
+Result: test hit@10 0.3566, ndcg@10 0.0750 (seed 0), its best step the last; popularity 0.3056 and 0.0644.
 Deviations: model.num_layers is 2, so that four epochs (train.epochs, a bound) end within ten minutes; titles and genres
 are the one modality.
 """

@@ -4,8 +4,8 @@ Paper: VBPR (He and McAuley, AAAI 2016), in Table II of UiM: hit@10 0.1898, ndcg
 Data: MovieLens-1M, all ratings, 5-core; each user's events 8:1:1 by time, so that a user has several test targets.
 Command: python -m jaxrec.launch --config configs/vbpr_ml1m_small.py --data.path DIR
 Hardware: two CPU cores.
-Wall time: a whole run is not measured yet.
-Result: not measured yet.
+Wall time: 1 min on one core, 18 epochs until validation stops it.
+Result: test hit@10 0.3548, ndcg@10 0.0743 (seed 0); popularity 0.3056 and 0.0644.
 Deviations: none that its paper names; text vectors stand in the place of pictures.
 """
 
