@@ -29,6 +29,19 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
 
 
+QUICKLY = ("contract", "models", "nn", "llm")
+"""Folders whose tests compile without optimizations: compiling is most of their time, and the numbers are the same."""
+
+
+@pytest.fixture(autouse=True)
+def _compiled_quickly(request):
+    """Others train for long, which takes more than compiling."""
+    jax.config.update("jax_disable_most_optimizations", request.path.parent.name in QUICKLY)
+    yield
+    # What wider fixtures of the next test compile is not of this folder.
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """The folder of real data beside the checkout; tests that need it are skipped where it is absent."""

@@ -21,10 +21,6 @@ PAIRS = [name for name in TRAINED if getattr(SMALL[name], "input", "pairs") == "
 OF_VECTORS = [name for name in NAMES if not isinstance(build_model(SMALL[name], 1, 1), DirectScorer)]
 
 
-QUICKLY = {"xla_backend_optimization_level": 0}
-"""Compiling is most of these tests' time, and the numbers are the same."""
-
-
 @functools.cache
 def model_of(name):
     return build_model(SMALL[name], NUM_USERS, NUM_ITEMS)
@@ -32,7 +28,7 @@ def model_of(name):
 
 @functools.cache
 def init_of(name):
-    return jax.jit(model_of(name).init, compiler_options=QUICKLY)
+    return jax.jit(model_of(name).init)
 
 
 @functools.cache
@@ -60,7 +56,7 @@ def value_and_grad(model):
 
 @functools.cache
 def compiled(name):
-    return jax.jit(value_and_grad(model_of(name)), compiler_options=QUICKLY)
+    return jax.jit(value_and_grad(model_of(name)))
 
 
 def assert_close(actual, expected, tolerance=1e-5):
@@ -169,7 +165,7 @@ def test_overfits_a_tiny_batch(name):
         tiny["mask"] &= (tiny["histories"][-1] > 0).any(1)
     optimizer = optax.adam(0.05)
 
-    @functools.partial(jax.jit, compiler_options=QUICKLY)
+    @jax.jit
     def train(params, extra):
         def step(carry, index):
             params, extra, state = carry
@@ -199,9 +195,7 @@ def test_eight_devices_agree_with_one(name, axes):
     tables = [leaf for path, leaf in leaves if "embedding" in str(path[-1]) and leaf.shape[0] >= NUM_ITEMS]
     if SMALL[name].mesh_axis == "model":
         assert all(leaf.sharding.shard_shape(leaf.shape)[1] == leaf.shape[1] // axes[1] for leaf in tables)
-    actual = jax.jit(value_and_grad(model), compiler_options=QUICKLY)(
-        *placed, training_batch(SMALL[name]), context(mesh), rng
-    )
+    actual = jax.jit(value_and_grad(model))(*placed, training_batch(SMALL[name]), context(mesh), rng)
     assert_close(actual[0][1].parts, expected[0][1].parts)
     assert_close((actual[0][0], actual[1], actual[0][1].extra), (expected[0][0], expected[1], expected[0][1].extra))
 
