@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from jaxrec.data.dataset import Dataset
 from jaxrec.errors import UserError
 
 MANIFEST = "manifest.json"
@@ -20,6 +21,20 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict):
         raise UserError(f"{path}: found a JSON {type(manifest).__name__}; an object is needed")
     return manifest
+
+
+def check_made_of(path: Path, dataset: Dataset) -> None:
+    """Raises UserError where the files beside a manifest.json were not made of the data set, read with reviews or not.
+
+    Users, items and rows are the same with and without reviews, so that either will do.
+    """
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        made_of = [held.get("dataset_sha256"), held.get("read_sha256")]
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: cannot be read as a JSON object ({str(error).splitlines()[0]})") from error
+    if dataset.sha256 not in made_of:
+        raise UserError(f"{path}: dataset_sha256 {made_of[0]}, but data set {dataset.name} has {dataset.sha256}")
 
 
 def read_utf8(path: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import zipfile
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.interactions import IdMap
-from jaxrec.data.text_files import MANIFEST
+from jaxrec.data.manifest import MANIFEST, check_made_of
 from jaxrec.errors import UserError
 from jaxrec.eval.artifacts import save_arrays
 from jaxrec.eval.pools import RANKINGS
@@ -73,7 +72,7 @@ def read_rankings(path: str, dataset: Dataset) -> Rankings:
     folder = Path(path).expanduser()
     if not (folder / RANKINGS).is_file():
         raise UserError(f"{folder}: found no {RANKINGS}; allowed: a folder of step ranking of jaxrec.precompute")
-    _check_manifest(folder / MANIFEST, dataset)
+    check_made_of(folder / MANIFEST, dataset)
     arrays = _read_arrays(folder / RANKINGS)
     place = folder / RANKINGS
     users = _encode(place, dataset.users, arrays["user_ids"], "user", dataset)
@@ -93,17 +92,6 @@ def read_rankings(path: str, dataset: Dataset) -> Rankings:
         arrays["scores"][order].astype(np.float32),
         (arrays["part"] == "valid")[order],
     )
-
-
-def _check_manifest(path: Path, dataset: Dataset) -> None:
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        # The data set without and with its review texts: users, items and rows are the same.
-        made_of = [held.get("dataset_sha256"), held.get("read_sha256")]
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: cannot be read as a JSON object ({str(error).splitlines()[0]})") from error
-    if dataset.sha256 not in made_of:
-        raise UserError(f"{path}: dataset_sha256 {made_of[0]}, but data set {dataset.name} has {dataset.sha256}")
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:

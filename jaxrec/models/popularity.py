@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from jaxrec.data.batch import Batch
-from jaxrec.models.base import Context, Extra, ItemVectors, LossOutput, Params
+from jaxrec.models.base import Context, ItemVectors, Params
+from jaxrec.models.untrained import Untrained
 
 Encoded = jax.Array
 
@@ -31,20 +32,12 @@ class PopularityConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class Popularity:
+class Popularity(Untrained):
     """score(user, item) = training interactions of the item."""
 
     config: PopularityConfig
     num_users: int
     num_items: int
-
-    def init(self, rng: jax.Array, ctx: Context) -> tuple[Params, Extra]:
-        """No parameters."""
-        return {}, {}
-
-    def loss(self, params: Params, extra: Extra, batch: Batch, ctx: Context, rng: jax.Array) -> LossOutput:
-        """Zero: counting is all the training there is."""
-        return LossOutput(jnp.zeros(()), {}, extra)
 
     def encode(self, params: Params, ctx: Context) -> Encoded:
         """Training interactions of each item, [I] float32."""

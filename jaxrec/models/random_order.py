@@ -11,7 +11,8 @@ from jax.sharding import PartitionSpec
 
 from jaxrec.data.batch import Batch
 from jaxrec.errors import UserError
-from jaxrec.models.base import Context, Extra, LossOutput, Params
+from jaxrec.models.base import Context, Params
+from jaxrec.models.untrained import Untrained
 
 Encoded = jax.Array
 
@@ -37,20 +38,12 @@ class RandomOrderConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class RandomOrder:
+class RandomOrder(Untrained):
     """score(user, item) is drawn uniformly from [0, 1), by the user and the item."""
 
     config: RandomOrderConfig
     num_users: int
     num_items: int
-
-    def init(self, rng: jax.Array, ctx: Context) -> tuple[Params, Extra]:
-        """No parameters."""
-        return {}, {}
-
-    def loss(self, params: Params, extra: Extra, batch: Batch, ctx: Context, rng: jax.Array) -> LossOutput:
-        """Zero: there is nothing to learn."""
-        return LossOutput(jnp.zeros(()), {}, extra)
 
     def encode(self, params: Params, ctx: Context) -> Encoded:
         """Nothing: the seed is in the config."""

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxrec.data.batch import Batch
-from jaxrec.models.base import Context, Extra, LossOutput, Params
+from jaxrec.models.base import Context, Params
 from jaxrec.models.sealr_config import PALRConfig, SEALRConfig
+from jaxrec.models.untrained import Untrained
 
 __all__ = ["PALRConfig", "RankedLists", "SEALRConfig"]
 
@@ -21,20 +22,12 @@ Encoded = jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
-class RankedLists:
+class RankedLists(Untrained):
     """score(user, item) = C minus the item's place in the user's list of C, from 0; -inf outside of it."""
 
     config: SEALRConfig
     num_users: int
     num_items: int
-
-    def init(self, rng: jax.Array, ctx: Context) -> tuple[Params, Extra]:
-        """No parameters."""
-        return {}, {}
-
-    def loss(self, params: Params, extra: Extra, batch: Batch, ctx: Context, rng: jax.Array) -> LossOutput:
-        """Zero: what there was to learn was learned before."""
-        return LossOutput(jnp.zeros(()), {}, extra)
 
     def encode(self, params: Params, ctx: Context) -> Encoded:
         """The lists, [U, C] int32, -1 behind the last item of one."""

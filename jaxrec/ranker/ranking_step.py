@@ -16,21 +16,15 @@ from jaxrec.errors import UserError
 from jaxrec.eval.rankings import Rankings, write_rankings
 from jaxrec.llm.decoder import unstack
 from jaxrec.llm.generate import Generator
-from jaxrec.llm.gguf_tokenizer import gguf_tokenizer
-from jaxrec.llm.gguf_weights import GGUFFile
 from jaxrec.llm.score import Scorer
 from jaxrec.llm.sharding import place
-from jaxrec.llm.tokenizer import Tokenizer, read_tokenizer
 from jaxrec.models.sealr_config import ASKED, PromptConfig, RankingConfig, TuningConfig
-from jaxrec.precompute.config import PrecomputeConfig
 from jaxrec.precompute.requests import Plan
 from jaxrec.precompute.step import Job, Made, Step
 from jaxrec.ranker.inputs import PROMPTS, RULES, inputs_identity, read_inputs
-from jaxrec.ranker.names import ItemTexts
 from jaxrec.ranker.prompt_tokens import Encoded, PromptTokens, prompt_words
 from jaxrec.ranker.ranking import Ranked, Request, Tell, full_order, rank_by_generation, rank_by_score
-from jaxrec.ranker.tiny_tokenizer import tiny_tokenizer, with_item_tokens
-from jaxrec.ranker.tuned import Tuned, read_tuned
+from jaxrec.ranker.tuned import Tuned, read_tuned, untuned_tokenizer
 from jaxrec.ranker.users import divide
 from jaxrec.train.config import DevicesConfig
 from jaxrec.train.mesh import make_mesh
@@ -53,19 +47,12 @@ def _plan(job: Job) -> Plan:
     if job.inputs.get("candidates") is None:
         return Plan(notes=("ranking: counted when the candidates are made",))
     users, inputs = _users(job), read_inputs(job, planning=True)
-    tokens = PromptTokens(_tokenizer(config, inputs.texts), inputs.texts, config.prompt)
+    texts = inputs.texts
+    tokenizer = untuned_tokenizer(config.tuning, prompt_words(config.prompt, texts), texts.new_tokens)
+    tokens = PromptTokens(tokenizer, texts, config.prompt)
     count = sum(len(tokens.encode(example).prompt) for example in inputs.examples(users))
     told = f"ranking: {len(users):,} users, prompts of {count:,} tokens, {count / len(users):,.0f} a user"
     return inputs.plan(users) + Plan(notes=(told,))
-
-
-def _tokenizer(config: PrecomputeConfig, texts: ItemTexts) -> Tokenizer:
-    """That of the decoder, without its weights."""
-    if config.tuning.decoder is None:
-        return tiny_tokenizer(prompt_words(config.prompt, texts, ()), texts.new_tokens)
-    path = Path(config.tuning.decoder).expanduser()
-    read = gguf_tokenizer(GGUFFile(path)) if path.is_file() else read_tokenizer(path)
-    return with_item_tokens(read, texts.new_tokens)
 
 
 def _users(job: Job) -> np.ndarray:

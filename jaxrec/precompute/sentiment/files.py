@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from jaxrec.data.array_files import read_safetensors
 from jaxrec.data.dataset import Dataset
+from jaxrec.data.manifest import MANIFEST, check_made_of
 from jaxrec.data.sample.vocabulary import SENTIMENTS
 from jaxrec.data.splits import PARTS
 from jaxrec.errors import UserError
@@ -37,15 +37,7 @@ def read_labels(folder: str | Path, dataset: Dataset) -> dict[str, PartLabels]:
     not be read. Raises: UserError where the folder is of another data set, or damaged.
     """
     path = Path(folder).expanduser() / FILE
-    manifest = path.with_name("manifest.json")
-    try:
-        held = json.loads(manifest.read_text(encoding="utf-8"))
-        # The data set without and with its review texts: the rows are the same.
-        made_of = [held.get("dataset_sha256"), held.get("read_sha256")]
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{manifest}: cannot be read as a JSON object ({str(error).splitlines()[0]})") from error
-    if dataset.sha256 not in made_of:
-        raise UserError(f"{manifest}: dataset_sha256 {made_of[0]}, but data set {dataset.name} has {dataset.sha256}")
+    check_made_of(path.with_name(MANIFEST), dataset)
     held = read_safetensors(path)
     labels = {}
     for name in PARTS:
