@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,9 @@ from jax.sharding import Mesh
 from jaxrec.errors import UserError
 from jaxrec.llm.cache import Cache
 from jaxrec.llm.config import DecoderConfig
+from jaxrec.llm.constrained import FIRST_SLOTS, TokenMask, answer_under_masks
 from jaxrec.llm.decoder import Params
-from jaxrec.llm.decoding import Rows, choose_next, decode, prefill, step
+from jaxrec.llm.decoding import Rows, decode, prefill
 from jaxrec.llm.layers import Adapters
 from jaxrec.llm.sampling import Choice
 from jaxrec.llm.sharding import place_rows
@@ -25,23 +26,6 @@ PROMPT_SLOTS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072
 ANSWER_SLOTS = (16, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 SHARED_STEP = 64
 """What all prompts begin with is computed once, in multiples of so many tokens: few lengths are compiled for."""
-
-
-class TokenMask(Protocol):
-    """What one answer may go on with, such as a grammar; each request has its own."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether the answer is complete and nothing may follow."""
-        ...
-
-    def allowed(self) -> np.ndarray:
-        """[V] bool, at least one of them True; a shorter array forbids the ids beyond it."""
-        ...
-
-    def take(self, token: int) -> None:
-        """The token was chosen; it is no stop token."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -124,37 +108,13 @@ class Generator:
         return [self._answer(tokens[row, : counts[row]].tolist()) for row in range(len(batch))]
 
     def _masked(self, batch: list[Prompt], width: int, num_tokens: int, beginning: Cache | None) -> list[Answer]:
-        """Step by step: while the device works on a token, the host finds what may follow it."""
-        rows, logits, cache = self._start(batch, width, num_tokens, beginning)
-        answers: list[list[int]] = [[] for _ in batch]
-        running = set(range(len(batch)))
-        for place in range(num_tokens):
-            allowed = np.ones((rows.lengths.shape[0], self.config.vocab_size), bool)
-            for row in running:
-                mask = batch[row].mask
-                assert mask is not None
-                may = mask.allowed()
-                if not may.any():
-                    raise ValueError(f"the mask of row {row} allows no token")
-                allowed[row, : len(may)], allowed[row, len(may) :] = may, False
-            chosen = choose_next(logits, rows.choice, jnp.int32(place), place_rows(allowed, self.mesh))
-            tokens = np.asarray(chosen)
-            for row in sorted(running):
-                if self._took(batch[row], answers[row], int(tokens[row])):
-                    running.remove(row)
-            if not running:
-                break
-            logits, cache = step(self.params, self.config, cache, chosen, rows, jnp.int32(place), self.adapters)
-        return [self._answer(tokens, prompt.mask) for tokens, prompt in zip(answers, batch, strict=True)]
-
-    def _took(self, prompt: Prompt, answer: list[int], token: int) -> bool:
-        """Add a token to an answer; whether the answer has ended."""
-        answer.append(token)
-        if token in self.stop_tokens:
-            return True
-        assert prompt.mask is not None
-        prompt.mask.take(token)
-        return prompt.mask.finished or len(answer) >= prompt.max_tokens
+        start = self._start(batch, width, min(FIRST_SLOTS, num_tokens), beginning)
+        masks = [prompt.mask for prompt in batch if prompt.mask is not None]
+        limits = [prompt.max_tokens for prompt in batch]
+        answers = answer_under_masks(
+            self.params, self.config, masks, limits, self.stop_tokens, start, self.mesh, self.adapters
+        )
+        return [self._answer(tokens, mask) for tokens, mask in zip(answers, masks, strict=True)]
 
     def _answer(self, tokens: list[int], mask: TokenMask | None = None) -> Answer:
         if tokens and tokens[-1] in self.stop_tokens:

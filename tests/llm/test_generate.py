@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxrec.errors import UserError
-from jaxrec.llm import decoding, generate
+from jaxrec.llm import constrained, decoding, generate
 from jaxrec.llm.config import read_config
 from jaxrec.llm.decoder import forward, unstack
 from jaxrec.llm.generate import Generator, Prompt
@@ -89,6 +89,12 @@ class Even:
         self.taken.append(token)
 
 
+class Endless(Even):
+    """The same without an end."""
+
+    finished = False
+
+
 def test_a_mask_is_kept_at_every_step_and_spares_its_neighbours(generator):
     masks = [Even(), Even(), Even()]
     limits = (NUM_TOKENS, 3, NUM_TOKENS)
@@ -98,6 +104,27 @@ def test_a_mask_is_kept_at_every_step_and_spares_its_neighbours(generator):
         assert answers[row] == (greedy_by_hand(PROMPTS[row], length, slice(0, 30, 2)), finished)
         assert masks[row].taken == answers[row].tokens
     assert answers[3].tokens == greedy_by_hand(PROMPTS[3])
+
+
+def test_a_cache_that_grows_and_rows_that_leave_change_no_answer(generator, monkeypatch):
+    seen = []
+
+    def spy(params, config, cache, tokens, *rest):
+        seen.append((len(tokens), cache.keys.shape[2]))
+        return decoding.step(params, config, cache, tokens, *rest)
+
+    monkeypatch.setattr(generate, "FIRST_SLOTS", 2)
+    monkeypatch.setattr(constrained, "step", spy)
+    limits = (1, 12, 2, 1, 2)
+    prompts = [Prompt(PROMPTS[0], limit, mask=Endless()) for limit in limits]
+    answers = dataclasses.replace(generator, batch_size=5).generate(prompts)
+    assert [answer.tokens for answer in answers] == [
+        greedy_by_hand(PROMPTS[0], limit, slice(0, 30, 2)) for limit in limits
+    ]
+    # Two slots to begin with, then eight, then 32, beside those of the prompt; of eight rows one goes on alone.
+    prompt_slots = seen[0][1] - 2
+    assert [rows for rows, _ in seen] == [8] + [1] * 10
+    assert [slots - prompt_slots for _, slots in seen] == [2] * 2 + [8] * 6 + [32] * 3
 
 
 def test_lengths_within_a_bucket_are_compiled_once(generator):
