@@ -13,13 +13,14 @@ from jaxrec.errors import UserError
 OK, BUG, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 LAUNCH_HELP = """\
-usage: python -m jaxrec.launch --config FILE [--workdir DIR] [--flag value ...]
+usage: python -m jaxrec.launch --config FILE [--workdir DIR] [--profile STEPS] [--flag value ...]
 
 Train and evaluate one experiment.
 
   --config FILE    Python file with get_config() -> Experiment, or the config.json of a run
   --workdir DIR    run folder; runs/<config name>-<hash> by default. A folder that holds a run of the same
                    experiment resumes it; a finished one prints its result.
+  --profile STEPS  trace these training steps into the run folder: 100:110, or 10 for the first ten
   --help           this text; with --config, every flag of that experiment
 
 Every field of the experiment is a flag, such as --model.dim 64 or --data.path DIR.
@@ -28,31 +29,36 @@ Configs here: {configs}
 
 
 class LaunchArguments(NamedTuple):
-    """The config file, the work directory (None: chosen from name and hash), and the experiment's own flags."""
+    """The config file, the work directory (None: chosen from name and hash), the experiment's own flags, and the
+    training steps to trace, as they were given."""
 
     config_path: pathlib.Path
     workdir: pathlib.Path | None
     rest: list[str]
+    profile: str | None = None
+
+
+_VALUES = {"--config": "file", "--workdir": "folder", "--profile": "number of steps or FIRST:END"}
 
 
 def split_launch_arguments(argv: Sequence[str]) -> LaunchArguments:
-    """Take `--config FILE` and `--workdir DIR` (or `--config=FILE`) out of argv, wherever they stand.
+    """Take `--config FILE` (or `--config=FILE`), `--workdir DIR`, `--profile STEPS` out of argv, wherever they stand.
 
     `--help` without a config prints the help and raises SystemExit(0). Raises UserError where the config is
-    missing, either is given twice, or has no value.
+    missing, one is given twice, or has no value.
     """
     found: dict[str, str] = {}
     rest: list[str] = []
     words = iter(argv)
     for word in words:
         flag, equals, value = word.partition("=")
-        if flag not in ("--config", "--workdir"):
+        if flag not in _VALUES:
             rest.append(word)
             continue
         if not equals:
             value = next(words, "")
         if not value or value.startswith("--"):
-            raise UserError(f"{flag}: no value, allowed: a {'file' if flag == '--config' else 'folder'}")
+            raise UserError(f"{flag}: no value, allowed: a {_VALUES[flag]}")
         if flag in found:
             raise UserError(f"{flag}: given twice, {found[flag]} and {value}")
         found[flag] = value
@@ -63,9 +69,8 @@ def split_launch_arguments(argv: Sequence[str]) -> LaunchArguments:
             raise SystemExit(OK)
         raise UserError(f"--config FILE is missing; configs here: {shipped}")
     workdir = found.get("--workdir")
-    return LaunchArguments(
-        pathlib.Path(found["--config"]), pathlib.Path(workdir) if workdir is not None else None, rest
-    )
+    folder = pathlib.Path(workdir) if workdir is not None else None
+    return LaunchArguments(pathlib.Path(found["--config"]), folder, rest, found.get("--profile"))
 
 
 def run_command(main: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> int:

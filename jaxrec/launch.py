@@ -1,4 +1,4 @@
-"""The main command: `python -m jaxrec.launch --config FILE [--workdir DIR] [--flag value …]`.
+"""The main command: `python -m jaxrec.launch --config FILE [--workdir DIR] [--profile STEPS] [--flag value …]`.
 
 Config in, trained and evaluated run out. A run folder of the same config is resumed; a finished one is printed.
 """
@@ -14,13 +14,17 @@ from rich.console import Console
 from jaxrec.command_line import run_command, split_launch_arguments
 from jaxrec.config import Experiment, load_config, override, validate
 from jaxrec.errors import UserError
+from jaxrec.train.profiling import ProfiledSteps, parse_profiled_steps
 
 
 def main(argv: list[str]) -> int:
     """Run one experiment; the exit status."""
-    config_path, workdir, rest = split_launch_arguments(argv)
+    config_path, workdir, rest, asked = split_launch_arguments(argv)
+    profile = None if asked is None else parse_profiled_steps(asked)
     experiment = override(load_config(config_path), rest)
     validate(experiment)
+    if profile is not None and not experiment.model.trains:
+        raise UserError(f"--profile: found the model {experiment.model.name}, allowed: one that trains")
     console = Console(stderr=True, highlight=False)
 
     from jaxrec.train.compilation_cache import enable_compilation_cache
@@ -39,13 +43,17 @@ def main(argv: list[str]) -> int:
             experiment = _with_what_it_stands_on(experiment, config_path, console)
         else:
             experiment = with_rankings(experiment, pathlib.Path(experiment.model.rankings))
-    folder, result = _run(experiment, pathlib.Path("runs"), workdir, console)
+    folder, result = _run(experiment, pathlib.Path("runs"), workdir, console, profile)
     print_result(Console(highlight=False), result, folder)
     return 0
 
 
 def _run(
-    experiment: Experiment[Any], parent: pathlib.Path, workdir: pathlib.Path | None, console: Console
+    experiment: Experiment[Any],
+    parent: pathlib.Path,
+    workdir: pathlib.Path | None,
+    console: Console,
+    profile: ProfiledSteps | None = None,
 ) -> tuple[pathlib.Path, dict[str, Any]]:
     """The folder of a finished run, and its result: made now, or found. workdir: None for a new one in the parent."""
     from jaxrec.assembly import absolute_paths, assemble
@@ -60,10 +68,10 @@ def _run(
     with claim(folder, assembly.experiment, assembly.hash):
         result_path = folder / "result.json"
         if result_path.is_file():
-            notice(f"{folder} holds this run, finished")
+            notice(f"{folder} holds this run, finished{', so nothing is profiled' if profile else ''}")
             return folder, read_json(result_path)
         print_banner(console, assembly, folder)
-        return folder, execute(assembly, folder, console, notice)
+        return folder, execute(assembly, folder, console, notice, profile)
 
 
 def _with_what_it_stands_on(
@@ -79,7 +87,9 @@ def _with_what_it_stands_on(
     return prepare(experiment, config_path.parent, train, Display(console))
 
 
-def execute(assembly: Any, folder: pathlib.Path, console: Console, notice: Any) -> dict[str, Any]:
+def execute(
+    assembly: Any, folder: pathlib.Path, console: Console, notice: Any, profile: ProfiledSteps | None = None
+) -> dict[str, Any]:
     """Train (or resume), evaluate once on the test part, and write what a run folder holds."""
     import time
 
@@ -99,7 +109,7 @@ def execute(assembly: Any, folder: pathlib.Path, console: Console, notice: Any) 
     main = experiment.eval.protocols[0]
     valid = make_ranking(main, dataset, "valid", experiment.eval, assembly.mesh)
     if experiment.model.trains:
-        trainer = make_trainer(assembly, folder, valid, console, notice)
+        trainer = make_trainer(assembly, folder, valid, console, notice, profile)
         try:
             trained = trainer.run()
         except StoppedBySignalError as stopped:

@@ -15,6 +15,7 @@ from jaxrec.train.input import make_input
 from jaxrec.train.loop import Trainer, TrainResult
 from jaxrec.train.metrics_log import MetricsLog
 from jaxrec.train.optimizer import make_optimizer
+from jaxrec.train.profiling import ProfiledSteps, Profiler
 
 
 def make_trainer(
@@ -23,8 +24,12 @@ def make_trainer(
     valid: AnyRanking,
     console: Console,
     notice: Callable[[str], None],
+    profile: ProfiledSteps | None = None,
 ) -> Trainer:
-    """Trainer that validates with `valid`, shows progress on the console and keeps its checkpoints in the folder."""
+    """Trainer that validates with `valid`, shows progress on the console and keeps its checkpoints in the folder.
+
+    profile: steps to trace.
+    """
     experiment = assembly.experiment
     train = experiment.train
     data = make_input(assembly.dataset, train, experiment.seed, notice, experiment.model)
@@ -43,6 +48,7 @@ def make_trainer(
         open_log=lambda step: MetricsLog(folder, resume_step=step, tensorboard=train.tensorboard),
         display=TrainingDisplay(console, total_steps, train.epochs),
         notice=notice,
+        profiler=Profiler(folder, profile, notice),
     )
 
 

@@ -25,6 +25,13 @@ def test_config_and_workdir_are_taken_in_any_order_and_form(argv):
     assert found.config_path == pathlib.Path("a.py")
     assert found.workdir == pathlib.Path("w")
     assert found.rest == ["--model.dim", "4"]
+    assert found.profile is None
+
+
+def test_the_steps_to_trace_are_taken_out_too():
+    found = split_launch_arguments(["--profile", "5:9", "--config", "a.py", "--model.dim", "4"])
+    assert found.profile == "5:9"
+    assert found.rest == ["--model.dim", "4"]
 
 
 def test_an_abbreviation_is_not_taken_for_a_launch_argument():
@@ -41,6 +48,7 @@ def test_an_abbreviation_is_not_taken_for_a_launch_argument():
         (["--config="], ["--config", "no value"]),
         (["--config", "a.py", "--workdir"], ["--workdir", "folder"]),
         (["--config", "a.py", "--config=b.py"], ["twice", "a.py", "b.py"]),
+        (["--config", "a.py", "--profile"], ["--profile", "no value", "FIRST:END"]),
         (["--workdir", "w"], ["--config FILE is missing"]),
         ([], ["--config FILE is missing"]),
     ],

@@ -17,7 +17,7 @@ from jaxrec.errors import UserError
 
 ConfigT = TypeVar("ConfigT", bound="_Named")
 
-LAUNCH = "python -m jaxrec.launch --config FILE [--workdir DIR]"
+LAUNCH = "python -m jaxrec.launch --config FILE [--workdir DIR] [--profile STEPS]"
 _NUMBER = re.compile(r"-(\d|\.\d|inf|nan)", re.IGNORECASE)
 
 

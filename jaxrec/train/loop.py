@@ -25,6 +25,7 @@ from jaxrec.train.early_stopping import EarlyStopping
 from jaxrec.train.input import TrainingInput
 from jaxrec.train.mesh import PartitionRules, replicate
 from jaxrec.train.metrics_log import MetricsLog
+from jaxrec.train.profiling import Profiler
 from jaxrec.train.signals import StoppedBySignalError, StopRequests
 from jaxrec.train.state import TrainState, abstract_state, first_state
 from jaxrec.train.step import Progress
@@ -70,6 +71,7 @@ class Trainer:
     open_log: Callable[[int], MetricsLog]
     display: TrainingDisplay
     notice: Callable[[str], None]
+    profiler: Profiler = dataclasses.field(default_factory=Profiler)
 
     def __post_init__(self) -> None:
         self._abstract = abstract_state(self.model, self.optimizer, self.ctx, self.seed, self.rules, self.mesh)
@@ -112,14 +114,16 @@ class Trainer:
         saved_at, first_step, seconds_per_step = time.monotonic(), step, 0.0
         sums: dict[str, float] = {}
         counted = 0
-        with StopRequests() as stop, self.display:
+        with StopRequests() as stop, self.display, self.profiler:
             while step < total and not self._stopping.should_stop:
                 steps = min(per_epoch - step % per_epoch, self.config.log_every - step % self.config.log_every)
                 # The first call is one step: nobody knows yet how long one takes.
                 steps = max(1, min(steps, int(_SECONDS_PER_CALL / seconds_per_step))) if seconds_per_step else 1
+                steps = self.profiler.steps(step, steps)
                 started = time.monotonic()
-                state, progress = call(state, steps)
-                progress = jax.device_get(progress)
+                with self.profiler.around(step):
+                    state, progress = call(state, steps)
+                    progress = jax.device_get(progress)
                 done = int(progress.steps)
                 self._check_finite(progress)
                 elapsed = time.monotonic() - started
