@@ -19,7 +19,13 @@ from jaxrec.llm.cache import causal_mask
 from jaxrec.llm.config import DecoderConfig
 from jaxrec.llm.decoder import Params, forward
 from jaxrec.llm.layers import Adapters
-from jaxrec.llm.lora_training import Example, check_example
+
+
+class Example(NamedTuple):
+    """A prompt and the answer to be learned, a stop token included where the answer is to end; both not empty."""
+
+    prompt: Sequence[int]
+    answer: Sequence[int]
 
 
 class PackShape(NamedTuple):
@@ -133,6 +139,19 @@ def packed_loss(
     wanted = jnp.take_along_axis(micro.tokens, micro.places, axis=1)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, wanted)
     return jnp.where(micro.real, losses, 0.0).sum()
+
+
+def check_example(index: int, example: Example, config: DecoderConfig) -> None:
+    """Raises UserError for an example that is empty, too long, or has tokens that the decoder lacks."""
+    for name, tokens in example._asdict().items():
+        if not len(tokens):
+            raise UserError(f"example {index}: {name}: found no tokens, allowed: at least one")
+        for token in (min(tokens), max(tokens)):
+            if not 0 <= token < config.vocab_size:
+                raise UserError(f"example {index}: {name}: found token {token}, allowed: 0 to {config.vocab_size - 1}")
+    total = len(example.prompt) + len(example.answer)
+    if total > config.max_positions:
+        raise UserError(f"example {index}: found {total} tokens, allowed: up to {config.max_positions} together")
 
 
 def _ceil(count: int, multiple: int) -> int:

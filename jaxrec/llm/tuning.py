@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +16,6 @@ from jaxrec.llm.config import DecoderConfig
 from jaxrec.llm.decoder import Params
 from jaxrec.llm.layers import Adapters
 from jaxrec.llm.lora import LoRAConfig, scaled
-from jaxrec.llm.lora_training import summed_gradient
 from jaxrec.llm.new_tokens import with_rows
 from jaxrec.llm.packed_examples import PackedBatch, packed_loss
 from jaxrec.llm.sharding import constrain, place
@@ -100,3 +100,16 @@ def loss_sum(frozen: Params, trained: Trained, batch: PackedBatch, *, recipe: Re
 
     total, _ = jax.lax.scan(add, jnp.zeros(()), batch)
     return total, jnp.asarray(batch.real).sum()
+
+
+def summed_gradient(loss: Callable[[Any, Any, jax.Array], jax.Array], trained: Any, batch: Any) -> tuple[Any, Any]:
+    """Loss and gradient, both summed over the micro-batches that lie on the first axis of the batch's arrays.
+
+    loss(trained, micro, index): a scalar. Only one micro-batch's activations are held at a time.
+    """
+
+    def accumulate(total: Any, at: Any) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(trained, *at)), None
+
+    zero = jnp.zeros(()), jax.tree.map(jnp.zeros_like, trained)
+    return jax.lax.scan(accumulate, zero, (batch, jnp.arange(batch[0].shape[0])))[0]

@@ -14,8 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrec.errors import UserError
-from jaxrec.llm.lora_training import Example
-from jaxrec.llm.packed_examples import PackShape, pack_shape, packed_batch
+from jaxrec.llm.packed_examples import Example, PackShape, pack_shape, packed_batch
 from jaxrec.llm.sharding import place, place_rows
 from jaxrec.llm.tuning import Recipe, Trained, TuningState, init_state, loss_sum, tuning_step
 from jaxrec.models.sealr_config import TuningConfig

@@ -14,7 +14,7 @@ import numpy as np
 from jaxrec.config.fields import leaves
 from jaxrec.data.source import digest
 from jaxrec.llm.checkpoint import checkpoint_sha256
-from jaxrec.llm.lora_training import Example
+from jaxrec.llm.packed_examples import Example
 from jaxrec.llm.tokenizer import Tokenizer
 from jaxrec.precompute.requests import Plan
 from jaxrec.precompute.step import Job, Made, Step

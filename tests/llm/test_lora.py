@@ -1,6 +1,8 @@
-"""Adapters: at rest, merged, unmerged, in PEFT's files."""
+"""Adapters: at rest, merged, unmerged, in PEFT's files; what dropout leaves them."""
 
+import dataclasses
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from jaxrec.errors import UserError
 from jaxrec.llm.config import read_config
 from jaxrec.llm.decoder import forward
+from jaxrec.llm.layers import Projection
 from jaxrec.llm.lora import TARGETS, LoRAConfig, init_adapters, merge, scaled, unmerge
 from jaxrec.llm.lora_files import read_adapters, write_adapters
 from jaxrec.llm.weights import read_params
@@ -198,3 +201,31 @@ def test_a_tied_output_has_no_adapter(tmp_path):
     config, _ = load(tmp_path, CONFIG | {"tie_word_embeddings": True})
     with pytest.raises(UserError, match="tied to the embeddings"):
         init_adapters(EVERY, config, jax.random.key(0))
+
+
+# Dropout
+
+
+def test_an_adapter_reads_what_is_left_and_the_weights_read_all():
+    width, keep = 40, 0.75
+    one = {"a": jnp.eye(width), "b": jnp.eye(width), "key": jax.random.key(3), "keep": jnp.float32(keep)}
+    x = jnp.asarray(np.random.default_rng(6).normal(size=(5, 50, width)), jnp.float32)
+    params = {"params": {"kernel": 2 * jnp.eye(width)}}
+    project: Any = Projection(width)
+    # W is 2 I and A B is I.
+    factors = np.asarray(project.apply(params, x, one) / x - 2)
+    dropped = np.isclose(factors, 0, atol=1e-4)
+    np.testing.assert_allclose(factors[~dropped], 1 / keep, atol=1e-3)
+    # Of 10,000 draws the share has a deviation of 0.4 %.
+    assert abs(dropped.mean() - 0.25) < 0.02
+
+
+def test_each_projection_and_layer_has_draws_of_its_own_and_none_without_a_key(model):
+    lora = dataclasses.replace(EVERY, dropout=0.5)
+    adapters = init_adapters(lora, model[0], jax.random.key(0))
+    drawn = scaled(adapters, lora, jax.random.key(1))
+    keys = [*drawn["layers"]["attention"]["query"]["key"], *drawn["layers"]["attention"]["value"]["key"]]
+    keys += [*drawn["layers"]["mlp"]["down"]["key"], drawn["output"]["key"]]
+    assert len({jax.random.key_data(key).tobytes() for key in keys}) == 3 * 3 + 1
+    assert set(scaled(adapters, lora)["output"]) == {"a", "b"}
+    assert set(scaled(adapters, EVERY, jax.random.key(1))["output"]) == {"a", "b"}

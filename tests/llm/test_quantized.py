@@ -15,11 +15,12 @@ from jaxrec.llm.decoder import forward, param_shapes, unstack
 from jaxrec.llm.decoding import Rows, decode
 from jaxrec.llm.generate import Generator, Prompt
 from jaxrec.llm.lora import TARGETS, LoRAConfig, init_adapters, merge, scaled
-from jaxrec.llm.lora_training import Example, answer_batch, answer_loss, init_state, train_step
+from jaxrec.llm.packed_examples import Example, pack_shape, packed_batch, packed_loss
 from jaxrec.llm.quantized import dequantize, frozen_matmul, quantize
 from jaxrec.llm.sampling import Choice
 from jaxrec.llm.score import Candidates, Scorer
 from jaxrec.llm.sharding import place, place_rows
+from jaxrec.llm.tuning import Recipe, init_state, tuning_step
 from jaxrec.llm.weights import read_params
 from tests.llm.tiny_llama import CONFIG, logits_by_hand, tensors, write_folder
 from tests.models.world import mesh_of
@@ -163,14 +164,20 @@ def test_generation_and_scores_are_those_of_the_weights_they_stand_for(eight_bit
 
 # Training
 
+EXAMPLE = [Example(IDS[:9].tolist(), IDS[9:14].tolist())]
+
+
+def batch_of(examples, config, micro_batches=1):
+    return packed_batch(examples, config, pack_shape([examples], 14, micro_batches))
+
 
 def test_the_gradient_is_that_of_the_weights_they_stand_for(eight_bits):
     config, held = eight_bits
     adapters = init_adapters(LORA, config, jax.random.key(1))
-    micro = [jnp.asarray(array[0]) for array in answer_batch([Example(IDS[:9].tolist(), IDS[9:14].tolist())], config)]
+    micro = jax.tree.map(lambda array: jnp.asarray(array[0]), batch_of(EXAMPLE, config))
 
     def gradient(params):
-        return jax.jit(jax.grad(lambda adapters: answer_loss(params, config, scaled(adapters, LORA), *micro)))(adapters)
+        return jax.jit(jax.grad(lambda adapters: packed_loss(params, config, scaled(adapters, LORA), micro)))(adapters)
 
     expected = gradient(dequantize(held, np.float32))
     jax.tree.map(functools.partial(np.testing.assert_allclose, atol=2e-5), gradient(held), expected)
@@ -189,12 +196,12 @@ def test_one_example_is_learned_and_the_weights_stay(eight_bits):
     config, held = eight_bits
     params = jax.tree.map(jnp.asarray, held)
     before = jax.tree.map(np.array, held)
-    optimizer = optax.adam(2e-2)
-    state = init_state(init_adapters(LORA, config, jax.random.key(0)), optimizer, config)
-    batch = answer_batch([Example(IDS[:9].tolist(), IDS[9:14].tolist())], config)
+    recipe = Recipe(config, optax.adam(2e-2), LORA, remat=True)
+    state = init_state({"adapters": init_adapters(LORA, config, jax.random.key(0))}, recipe)
+    batch = batch_of(EXAMPLE, config)
     losses = []
     for _ in range(40):
-        state, found = train_step(params, state, batch, config=config, lora=LORA, optimizer=optimizer)
+        state, found = tuning_step(params, state, batch, recipe=recipe)
         losses.append(float(found["loss"]))
     assert losses[0] > 1.0
     assert losses[-1] < 0.1
@@ -205,15 +212,15 @@ def test_neither_a_step_of_training_nor_a_loop_of_generation_widens_all_of_them(
     config = DecoderConfig(64, 128, 384, 12, 4, 4, 32, 64)
     params = random_params(config)
     held = quantize(params)
-    lora, optimizer = LoRAConfig(2), optax.sgd(0.1)
-    state = init_state(init_adapters(lora, config, jax.random.key(0)), optimizer, config)
-    batch = answer_batch([Example([1, 2], [3])] * 2, config, micro_batches=2)
+    recipe = Recipe(config, optax.sgd(0.1), LoRAConfig(2), remat=True)
+    state = init_state({"adapters": init_adapters(recipe.lora, config, jax.random.key(0))}, recipe)
+    batch = batch_of([Example([1] * 10, [3])] * 2, config, micro_batches=2)
     zeros, ones = np.zeros(1, np.uint32), np.ones(1, np.float32)
     choice = Choice(ones, ones, zeros, zeros)  # type: ignore
     lengths = dict.fromkeys(Rows._fields, np.ones(1, np.int32)) | {"choice": choice}
     rows, cache = Rows(**lengths), empty_cache(config, 1, 24)
     lowered = (
-        train_step.lower(held, state, batch, config=config, lora=lora, optimizer=optimizer),
+        tuning_step.lower(held, state, batch, recipe=recipe),
         decode.lower(held, config, cache, np.zeros((1, 64), np.float32), rows, np.array([1]), 8),
     )
     for one in lowered:

@@ -12,7 +12,7 @@ from jaxrec.data.dataset import Dataset
 from jaxrec.errors import UserError
 from jaxrec.eval.pools import Pools, write_pools
 from jaxrec.llm.lora import LoRAConfig
-from jaxrec.llm.lora_training import Example
+from jaxrec.llm.packed_examples import Example
 from jaxrec.models.sealr_config import CandidatesConfig, PromptConfig, RankingConfig, TuningConfig
 from jaxrec.ranker.tuned import given_decoder, read_tuned, tiny_decoder, write_tuned
 from jaxrec.ranker.tuning import plan_work, tune
