@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -52,9 +52,15 @@ def read_delimited(path: Path, layout: Layout, bad: BadRows, reshape: Reshape | 
 
     reshape: for files whose rows are not an event each.
     """
+    return pl.concat(delimited_blocks(path, layout, bad, reshape))
+
+
+def delimited_blocks(
+    path: Path, layout: Layout, bad: BadRows, reshape: Reshape | None = None
+) -> Iterator[pl.DataFrame]:
+    """The same in stretches of the file, in order, so that memory does not grow with it."""
     names = {name: layout.names[index] for name, index in layout.columns.items()}
-    frames: list[pl.DataFrame] = []
-    header = layout.has_header
+    header, found = layout.has_header, False
     for block in read_blocks(path, quote=layout.quote.encode()):
         if header:
             start = block.data.index(b"\n") + 1
@@ -73,10 +79,10 @@ def read_delimited(path: Path, layout: Layout, bad: BadRows, reshape: Reshape | 
         if reshape is not None:
             frame, unfit, unfit_count = reshape(text, frame, path)
         bad.report([*problems, *untyped, *unfit], len(problems) + count + unfit_count)
-        frames.append(frame)
-    if not frames:
+        found = True
+        yield frame
+    if not found:
         raise UserError(f"{path}: found 0 rows; at least one interaction is needed")
-    return pl.concat(frames)
 
 
 def _split_in_bulk(block: Block, layout: Layout) -> pl.DataFrame | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -28,14 +29,18 @@ def read_tsv(path: Path, config: DataConfig, bad: BadRows) -> pl.DataFrame:
 
 
 def _read_text_table(path: Path, config: DataConfig, bad: BadRows, separator: str) -> pl.DataFrame:
+    return read_delimited(path, table_layout(path, config, separator), bad)
+
+
+def table_layout(path: Path, config: DataConfig, separator: str) -> Layout:
+    """Where the columns of a text table with a header are."""
     head = read_head(path)
     if not head:
         raise UserError(f"{path}: found 0 rows in an empty file; a header and at least one interaction are needed")
     names = header_fields(path, head, separator)
-    layout = Layout(
+    return Layout(
         tuple(names), resolve_columns(path, names, config.columns, reviews=config.reviews), separator, quote='"'
     )
-    return read_delimited(path, layout, bad)
 
 
 def recbole_header(path: Path) -> dict[str, str]:
@@ -61,26 +66,41 @@ def read_recbole(path: Path, config: DataConfig, bad: BadRows) -> pl.DataFrame:
 
 def read_parquet(path: Path, config: DataConfig, bad: BadRows) -> pl.DataFrame:
     """A Parquet file; dates and times become seconds, bad rows are numbered from 1."""
+    return pl.concat(parquet_blocks(path, config, bad))
+
+
+def parquet_blocks(path: Path, config: DataConfig, bad: BadRows, rows: int | None = None) -> Iterator[pl.DataFrame]:
+    """The same in stretches of so many rows, in order; None: all at once."""
     try:
         schema = pl.read_parquet_schema(path)
         columns = resolve_columns(path, list(schema), config.columns, reviews=config.reviews)
         names = {name: list(schema)[index] for name, index in columns.items()}
-        frame = pl.read_parquet(path, columns=list(names.values()))
+        total = pl.scan_parquet(path).select(pl.len()).collect().item()
     except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be read as Parquet ({reason}); a complete Parquet file is needed") from None
-    if frame.is_empty():
+        raise _unreadable(path, error) from None
+    if not total:
         raise UserError(f"{path}: found 0 rows; at least one interaction is needed")
-    texts = []
-    for name, column in names.items():
+    for column in names.values():
         kind = schema[column]
         if kind.is_nested() or kind == pl.Binary:
             raise UserError(f"{path}: column '{column}': found type {kind}; text or numbers are needed")
-        values = frame[column]
-        if name == "timestamp" and kind in (pl.Date, pl.Datetime):
-            values = values.dt.epoch("s")
-        texts.append(values.cast(pl.String).alias(name))
-    lines = pl.int_range(1, len(frame) + 1, dtype=pl.UInt32, eager=True).alias("line")
-    frame, problems, count = typed(pl.DataFrame([*texts, lines]), names, path, unit="row")
-    bad.report(problems, count)
-    return frame
+    for first in range(0, total, rows or total):
+        try:
+            frame = pl.scan_parquet(path).select(*names.values()).slice(first, rows or total).collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise _unreadable(path, error) from None
+        texts = []
+        for name, column in names.items():
+            values = frame[column]
+            if name == "timestamp" and schema[column] in (pl.Date, pl.Datetime):
+                values = values.dt.epoch("s")
+            texts.append(values.cast(pl.String).alias(name))
+        lines = pl.int_range(first + 1, first + 1 + len(frame), dtype=pl.UInt32, eager=True).alias("line")
+        frame, problems, count = typed(pl.DataFrame([*texts, lines]), names, path, unit="row")
+        bad.report(problems, count)
+        yield frame
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = str(error).splitlines()[0]
+    return UserError(f"{path}: cannot be read as Parquet ({reason}); a complete Parquet file is needed")
