@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
+from jaxrec.nn.batched_products import folded_multiply
 from jaxrec.nn.graph import Graph
 from jaxrec.nn.propagation_backends import Halves, multiply
 from jaxrec.nn.propagation_rows import NodeRows, add_rows, node_rows, product_rows, take_rows
@@ -101,7 +102,8 @@ def _layers(nodes: Halves, graph: Graph, num_layers: int) -> list[Halves]:
     """Layers E, A E, ..., A^K E in full."""
     layers = [nodes]
     for _ in range(num_layers):
-        layers.append(multiply(graph, layers[-1]))
+        # jraph's form is differentiated as it stands, which a rule for batches does not allow.
+        layers.append(multiply(graph, layers[-1]) if graph.backend == "jraph" else folded_multiply(graph, layers[-1]))
     return layers
 
 
@@ -163,7 +165,7 @@ def _propagate_rows(nodes: Halves, rows: NodeRows, graph: Graph, num_layers: int
     def layers(nodes, rows, graph):
         taken = [take_rows(nodes, rows)]
         for _ in range(num_layers - 1):
-            nodes = multiply(graph, nodes)
+            nodes = folded_multiply(graph, nodes)
             taken.append(take_rows(nodes, rows))
         if num_layers:
             taken.append(product_rows(graph, nodes, rows))
@@ -189,7 +191,7 @@ def _propagate_rows_backward(num_layers, mesh, residuals, cotangent):
         nodes = jax.tree.map(lambda one: jnp.zeros((one.shape[0], dim), one.dtype), ones)
         nodes = scattered(nodes, num_layers)
         for layer in range(num_layers - 1, -1, -1):  # Horner: x <- G_k + A^T x
-            nodes = scattered(multiply(graph, nodes), layer)
+            nodes = scattered(folded_multiply(graph, nodes), layer)
         return _rescale(nodes, graph)
 
     specs = (_WHOLE, _WHOLE, _LAYER_FEATURES)

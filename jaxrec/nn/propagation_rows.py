@@ -11,6 +11,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from jaxrec.nn.batched_products import folded_multiply, one_by_one
 from jaxrec.nn.graph import Graph
 from jaxrec.nn.propagation_backends import Halves, csr_product, multiply
 
@@ -61,11 +62,16 @@ def add_rows(nodes: Halves, rows: NodeRows, updates: jax.Array) -> Halves:
 def product_rows(graph: Graph, nodes: Halves, rows: NodeRows) -> jax.Array:
     """(A x) at the rows, [R, D], for x given as users and items."""
 
+    if graph.backend != "bcsr" or (rows.users.shape[0] + rows.items.shape[0]) * 4 > graph.num_nodes:
+        return take_rows(folded_multiply(graph, nodes), rows)
+    return _restricted_product(graph, nodes, rows)
+
+
+@one_by_one  # each member of a batch touches edges of its own, and a condition on a batch would take both branches
+def _restricted_product(graph: Graph, nodes: Halves, rows: NodeRows) -> jax.Array:
     def whole() -> jax.Array:
         return take_rows(multiply(graph, nodes), rows)
 
-    if graph.backend != "bcsr" or (rows.users.shape[0] + rows.items.shape[0]) * 4 > graph.num_nodes:
-        return whole()
     users, items = nodes
     bound = graph.num_edges * 3 // 8 // _CHUNK
     user_cut, item_cut = _cut(graph.user_indptr, rows.users), _cut(graph.item_indptr, rows.items)
