@@ -24,6 +24,7 @@ from jaxrec.ranker.preferences import SUMMARY
 from jaxrec.ranker.prompt_text import PROMPTS
 from jaxrec.ranker.prompt_tokens import Encoded, PromptTokens, prompt_words
 from jaxrec.ranker.tuned import given_decoder, tiny_decoder, untuned_tokenizer, write_tuned
+from jaxrec.ranker.tuned_before import LEARNT, take_over, tuned_before
 from jaxrec.ranker.tuning import Outcome, plan_work, tune
 from jaxrec.ranker.users import divide
 
@@ -82,19 +83,35 @@ def _run(job: Job, folder: Path) -> Made:
     else:
         start = given_decoder(config, inputs.texts.new_tokens)
     tuning, validation = (_encoded(part, start.tokenizer, inputs) for part in (texts.tuning, texts.validation))
-    unfinished = _unfinished(job, folder)
-    found = tune(start, _pairs(tuning), _pairs(validation), config, unfinished, job.notice)
-    write_tuned(folder, start, found.trained)
-    _write(folder / LOSSES, {"loss": found.losses, "valid_loss": found.valid_losses, "best_epoch": found.best_epoch})
-    device = jax.devices()[0].device_kind
-    _write(folder / TIMES, {"seconds": found.seconds, "users": len(tuning), "device": device})
-    shutil.rmtree(unfinished, ignore_errors=True)
+    learnt = _learnt(job, texts.words, tuning, validation)
+    before = tuned_before(folder.parent, learnt)
+    if before is None:
+        unfinished = _unfinished(job, folder)
+        found = tune(start, _pairs(tuning), _pairs(validation), config, unfinished, job.notice)
+        write_tuned(folder, start, found.trained)
+        losses = {"loss": found.losses, "valid_loss": found.valid_losses, "best_epoch": found.best_epoch}
+        _write(folder / LOSSES, losses)
+        device = jax.devices()[0].device_kind
+        _write(folder / TIMES, {"seconds": found.seconds, "users": len(tuning), "device": device})
+        shutil.rmtree(unfinished, ignore_errors=True)
+        counts = _counts(tuning, validation, found)
+    else:
+        job.notice(f"tuning: the examples are those of {before.folder}, whose model is taken")
+        take_over(before, folder)
+        counts = before.counts
     count = len(tuning) + len(validation)
     return Made(
         model="tiny decoder" if config.decoder is None else Path(config.decoder).expanduser().resolve().name,
         rows={"user": {"rows": count, "present": count}},
-        extra=_counts(tuning, validation, found),
+        extra={"counts": counts, LEARNT: learnt},
     )
+
+
+def _learnt(job: Job, words: Sequence[str], tuning: Sequence[Encoded], validation: Sequence[Encoded]) -> str:
+    """sha256 of all that the model follows from."""
+    identity = {name: value for name, value in _identity(job).items() if name != "examples"}
+    told = [[[*map(int, one.prompt)], [*map(int, one.answer)]] for one in (*tuning, *validation)]
+    return digest({**identity, "words": list(words), "examples": told, "tuned_on": len(tuning)})
 
 
 def _encoded(examples: Sequence[UserExample], tokenizer: Tokenizer, inputs: Inputs) -> list[Encoded]:

@@ -14,6 +14,7 @@ from jaxrec.eval.pools import Pools, write_pools
 from jaxrec.llm.lora import LoRAConfig
 from jaxrec.llm.packed_examples import Example
 from jaxrec.models.sealr_config import CandidatesConfig, PromptConfig, RankingConfig, TuningConfig
+from jaxrec.ranker import tuning_step
 from jaxrec.ranker.tuned import given_decoder, read_tuned, tiny_decoder, write_tuned
 from jaxrec.ranker.tuning import plan_work, tune
 from jaxrec.ranker.tuning_step import STEP
@@ -192,15 +193,40 @@ def test_the_step_writes_a_model_and_what_it_took(tmp_path):
     assert line.startswith("tuning: 16 examples with ")
     made = STEP.run(job, folder)
     assert made.rows == {"user": {"rows": 20, "present": 20}}
-    assert (made.extra["tuning_users"], made.extra["validation_users"], made.extra["steps"]) == (16, 4, 4)
-    assert made.extra["valid_loss"] < made.extra["valid_loss_before"] - 0.1
-    assert 0 < made.extra["row_filled_share"] <= 1
+    counts = made.extra["counts"]
+    assert (counts["tuning_users"], counts["validation_users"], counts["steps"]) == (16, 4, 4)
+    assert counts["valid_loss"] < counts["valid_loss_before"] - 0.1
+    assert 0 < counts["row_filled_share"] <= 1
     losses = json.loads((folder / "losses.json").read_text())
     assert losses["best_epoch"] == 1
     assert len(losses["loss"]) == 4
     assert set(json.loads((folder / "times.json").read_text())) == {"seconds", "users", "device"}
     assert read_tuned(folder, None).config.num_layers == 1
     assert not list(tmp_path.glob(".unfinished*"))
+
+
+def test_the_same_examples_are_learnt_from_once(tmp_path, monkeypatch):
+    job, first, second = shop_job(tmp_path), tmp_path / "tuning-1", tmp_path / ".writing"
+    first.mkdir()
+    second.mkdir()
+    made = STEP.run(job, first)
+    manifest = {"complete": True, **made.extra}
+    (first / "manifest.json").write_text(json.dumps({**manifest, "complete": False}))
+    # Pools of other users may differ; what is learnt is the same.
+    job.inputs = {"candidates": (tmp_path / "candidates-1").rename(tmp_path / "candidates-2")}
+    monkeypatch.setattr(tuning_step, "tune", None)
+    with pytest.raises(TypeError):  # what is not whole is not taken
+        STEP.run(job, second)
+    (first / "manifest.json").write_text(json.dumps(manifest))
+    again = STEP.run(job, second)
+    assert again.extra == made.extra
+    assert job.lines[-1] == f"tuning: the examples are those of {first}, whose model is taken"
+    names = sorted(path.name for path in first.iterdir() if path.name != "manifest.json")
+    assert sorted(path.name for path in second.iterdir()) == names
+    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
+    job.config.tuning = dataclasses.replace(job.config.tuning, learning_rate=1e-3)
+    with pytest.raises(TypeError):
+        STEP.run(job, second)
 
 
 def test_other_settings_are_another_step_and_a_plan_without_pools_says_so(tmp_path):
