@@ -38,6 +38,7 @@ def print_banner(console: Console, assembly: Assembly, folder: pathlib.Path) -> 
         f"text     {describe_text(assembly)}",
         *_features_lines(assembly),
         *_profiles_lines(assembly),
+        *rankings_lines(assembly),
         f"devices  {assembly.devices_line}",
         f"folder   {folder}",
     )
@@ -70,6 +71,18 @@ def _profiles_lines(assembly: Assembly) -> list[str]:
     said = f"; {unknown:,} users unknown in all of them" if unknown else ""
     unchecked = "" if profiles.checked else "; they name no dataset_sha256, so they may know of test items"
     return [f"profiles {', '.join(found)}{said}{unchecked}"]
+
+
+def rankings_lines(assembly: Assembly) -> list[str]:
+    """Which lists a model ranks by, which were made before."""
+    lists = assembly.rankings
+    if lists is None:
+        return []
+    placed = float(lists.num_ranked.mean()) if len(lists.num_ranked) else 0.0
+    return [
+        f"lists    {assembly.experiment.model.rankings}: {lists.item_ids.shape[1]} candidates of each of "
+        f"{len(lists.user_ids):,} users, {placed:.1f} of them placed by the language model"
+    ]
 
 
 def describe_text(assembly: Assembly) -> str:

@@ -10,7 +10,8 @@ from jaxrec.data.dataset import Dataset
 from jaxrec.data.text import load_text
 from jaxrec.data.text_config import TextConfig
 from jaxrec.data.text_files import write_text_features
-from jaxrec.report import describe_protocol, describe_text
+from jaxrec.eval.rankings import Rankings
+from jaxrec.report import describe_protocol, describe_text, rankings_lines
 from tests.data.making import interactions
 
 RAW = (["a", "b"], ["x", "y", "z"])
@@ -51,3 +52,12 @@ def test_a_ranking_of_several_targets_is_called_so():
     assert said == "multi_target_full ranking of 1,200 items for 5 users, test part; masked: train"
     assert describe_protocol("full", record | {"single_target": True}, result).startswith("full ranking of 1,200")
     assert describe_protocol("sampled99", record, result).startswith("sampled99 ranking of one target")
+
+
+def test_the_lists_that_a_model_ranks_by_are_named():
+    users, items = np.arange(3, dtype=np.int32), np.zeros((3, 20), np.int32)
+    lists = Rankings(users, items, np.array([2, 3, 3]), np.zeros((3, 20)), np.zeros(3, bool))
+    experiment = types.SimpleNamespace(model=types.SimpleNamespace(rankings="made/ranking-1"))
+    expected = "lists    made/ranking-1: 20 candidates of each of 3 users, 2.7 of them placed by the language model"
+    assert rankings_lines(types.SimpleNamespace(rankings=lists, experiment=experiment)) == [expected]
+    assert rankings_lines(types.SimpleNamespace(rankings=None)) == []
