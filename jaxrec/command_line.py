@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from jaxrec.compiler_flags import set_compiler_flags
 from jaxrec.config.load import config_files
 from jaxrec.errors import UserError
 
@@ -78,6 +79,7 @@ def run_command(main: Callable[[list[str]], int], argv: Sequence[str] | None = N
 
     argv: sys.argv[1:] by default. Any other exception passes: a bug shows its traceback and exits with 1.
     """
+    set_compiler_flags()
     try:
         return main(list(sys.argv[1:] if argv is None else argv))
     except UserError as error:
