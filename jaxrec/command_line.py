@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from jaxrec.compiler_flags import set_compiler_flags
 from jaxrec.config.load import config_files
+from jaxrec.distributed import TakingPart, find_gang, is_first
 from jaxrec.errors import UserError
 
 OK, BUG, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
@@ -22,6 +24,8 @@ Train and evaluate one experiment.
   --workdir DIR    run folder; runs/<config name>-<hash> by default. A folder that holds a run of the same
                    experiment resumes it; a finished one prints its result.
   --profile STEPS  trace these training steps into the run folder: 100:110, or 10 for the first ten
+  --coordinator HOST:PORT --num-processes N --process-id I
+                   this process is one of several; a scheduler may say it (docs/launching.md)
   --help           this text; with --config, every flag of that experiment
 
 Every field of the experiment is a flag, such as --model.dim 64 or --data.path DIR.
@@ -74,14 +78,25 @@ def split_launch_arguments(argv: Sequence[str]) -> LaunchArguments:
     return LaunchArguments(pathlib.Path(found["--config"]), folder, rest, found.get("--profile"))
 
 
-def run_command(main: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> int:
+def run_command(
+    main: Callable[[list[str]], int],
+    argv: Sequence[str] | None = None,
+    among_others: Literal["alone", "first", "all"] = "alone",
+) -> int:
     """Run a command and return its exit status: a UserError is one line on stderr and 2, Ctrl-C is 130.
 
     argv: sys.argv[1:] by default. Any other exception passes: a bug shows its traceback and exits with 1.
+    among_others: what it does as one of several processes (jaxrec.distributed): nothing of that kind; all of the work
+    in the first while the others wait; or its part in each. One that stops because another is lost exits with 3.
     """
     set_compiler_flags()
     try:
-        return main(list(sys.argv[1:] if argv is None else argv))
+        words = list(sys.argv[1:] if argv is None else argv)
+        if among_others == "alone":
+            return main(words)
+        gang, words = find_gang(words, os.environ)
+        with TakingPart(gang, computing=among_others == "all"):
+            return main(words) if among_others == "all" or is_first() else OK
     except UserError as error:
         sys.stderr.write(f"jaxrec: error: {' '.join(str(error).split())}\n")
         return USER_ERROR

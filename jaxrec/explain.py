@@ -55,4 +55,4 @@ def _parser() -> Arguments:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run_command(main, among_others="first"))

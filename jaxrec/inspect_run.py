@@ -217,4 +217,4 @@ def _draw(record: Any, panels: Any, captions: Any, labels: Any, out: pathlib.Pat
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run_command(main, among_others="first"))

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from jaxrec.command_line import run_command, split_launch_arguments
 from jaxrec.config import Experiment, load_config, override, validate
+from jaxrec.distributed import agree, first_ahead, is_first, require_same
 from jaxrec.errors import UserError
 from jaxrec.train.profiling import ProfiledSteps, parse_profiled_steps
 
@@ -25,12 +26,10 @@ def main(argv: list[str]) -> int:
     validate(experiment)
     if profile is not None and not experiment.model.trains:
         raise UserError(f"--profile: found the model {experiment.model.name}, allowed: one that trains")
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, quiet=not is_first())
 
     from jaxrec.train.compilation_cache import enable_compilation_cache
-    from jaxrec.train.mesh import start_distributed
 
-    start_distributed()
     enable_compilation_cache()
 
     from jaxrec.assembly import absolute_paths
@@ -44,7 +43,7 @@ def main(argv: list[str]) -> int:
         else:
             experiment = with_rankings(experiment, pathlib.Path(experiment.model.rankings))
     folder, result = _run(experiment, pathlib.Path("runs"), workdir, console, profile)
-    print_result(Console(highlight=False), result, folder)
+    print_result(Console(highlight=False, quiet=not is_first()), result, folder)
     return 0
 
 
@@ -59,15 +58,19 @@ def _run(
     from jaxrec.assembly import absolute_paths, assemble
     from jaxrec.report import print_banner
     from jaxrec.run_folder import claim, read_json
+    from jaxrec.train.mesh import require_all_devices
 
     def notice(message: str) -> None:
         console.print(f"jaxrec: {message}", soft_wrap=True, markup=False)
 
-    assembly = assemble(absolute_paths(experiment), notice)
+    with first_ahead("data"):
+        assembly = assemble(absolute_paths(experiment), notice)
+    require_same("its data or settings, of hash", assembly.hash)
+    require_all_devices(assembly.mesh)
     folder = pathlib.Path(workdir) if workdir else parent / f"{experiment.name}-{assembly.hash}"
     with claim(folder, assembly.experiment, assembly.hash):
         result_path = folder / "result.json"
-        if result_path.is_file():
+        if agree(result_path.is_file()):
             notice(f"{folder} holds this run, finished{', so nothing is profiled' if profile else ''}")
             return folder, read_json(result_path)
         print_banner(console, assembly, folder)
@@ -141,4 +144,4 @@ def execute(
 __all__ = ["Experiment", "UserError", "execute", "main"]
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run_command(main, among_others="all"))

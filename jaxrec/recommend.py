@@ -6,27 +6,22 @@
 from __future__ import annotations
 
 import argparse
-import csv
+import dataclasses
 import json
 import pathlib
 import sys
-import textwrap
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from jaxrec.arguments import Arguments
 from jaxrec.command_line import run_command
 from jaxrec.errors import UserError
 
 if TYPE_CHECKING:
-    from jaxrec.ranker.told import Told
-    from jaxrec.serve.recommender import Reason, Recommender, Scored
-
-_TITLE_LENGTH = 60
+    from jaxrec.serve.listing import Listed
+    from jaxrec.serve.recommender import Recommender
 
 
 def main(argv: list[str]) -> int:
@@ -38,6 +33,7 @@ def main(argv: list[str]) -> int:
         raise UserError("--user: found none, allowed: --user RAW_ID or --history RAW_ID,RAW_ID, once or more")
     notices = Console(stderr=True, highlight=False)
 
+    from jaxrec.serve.listing import as_json, print_list
     from jaxrec.serve.recommender import Recommender
     from jaxrec.train.compilation_cache import enable_compilation_cache
 
@@ -46,52 +42,40 @@ def main(argv: list[str]) -> int:
     def notice(message: str) -> None:
         notices.print(f"jaxrec: {message}", soft_wrap=True, markup=False)
 
+    if arguments.retriever is not None and not (arguments.history and _ranked_by(arguments.run) is not None):
+        raise UserError(
+            f"--retriever: found {arguments.retriever}, allowed: with --history, of a run of SEALR or PALR"
+        )
     recommender = Recommender.from_run(arguments.run, notice)
     if recommender.dataset.source == "sample":
         notice("the run was trained on the built-in sample: synthetic users and items")
-    listed: list[_Listed] = []
+    listed: list[Listed] = []
     if arguments.user:
         for line in _notes(recommender, arguments.user):
             notice(line)
         listed += _with_what_was_told(arguments.run, recommender, _tell(recommender, arguments.user, arguments), notice)
     if arguments.history:
-        histories = _histories(arguments.history, recommender.dataset.behavior_names)
-        of_new = recommender.with_histories(histories)
-        for line in of_new.notes:
-            notice(line)
-        listed += _tell(of_new, of_new.dataset.users.raw.tolist(), arguments)
+        listed += _of_new_users(recommender, arguments, notice)
     if arguments.json:
         record = {
             "schema": 1,
             "source": recommender.dataset.source,
-            "users": [_as_json(recommender, one) for one in listed],
+            "users": [as_json(recommender.dataset, one) for one in listed],
         }
         sys.stdout.write(json.dumps(record, indent=2, allow_nan=False) + "\n")
         return 0
     console = Console(highlight=False)
     for one in listed:
-        _print_list(console, recommender, one)
+        print_list(console, recommender.dataset, one)
     return 0
 
 
-class _Listed(NamedTuple):
-    """One user's list, and of each item why, where the model says it; or what a language model was told."""
-
-    user: str
-    found: Scored
-    reasons: list[Reason] | None
-    told: Told | None = None
-
-
 def _with_what_was_told(
-    run: pathlib.Path, recommender: Recommender, listed: list[_Listed], notice: Callable[[str], None]
-) -> list[_Listed]:
+    run: pathlib.Path, recommender: Recommender, listed: list[Listed], notice: Callable[[str], None]
+) -> list[Listed]:
     """The lists of a run that a language model ranked for, with what it was told; others as they are."""
-    from jaxrec.assembly import recorded_run
-    from jaxrec.rankings import reads_rankings
-
-    model: Any = recorded_run(run)[0].model
-    if not reads_rankings(model):
+    model = _ranked_by(run)
+    if model is None:
         return listed
     from jaxrec.ranker.told import told_of
 
@@ -99,10 +83,38 @@ def _with_what_was_told(
     for one, history in zip(listed, told, strict=True):
         if history is None and not one.found:
             notice(f"user {one.user} is not among those that the language model ranked for, so the list is empty")
-    return [one._replace(told=history) for one, history in zip(listed, told, strict=True)]
+    return [dataclasses.replace(one, told=history) for one, history in zip(listed, told, strict=True)]
 
 
-def _tell(recommender: Recommender, users: list[str], arguments: argparse.Namespace) -> list[_Listed]:
+def _of_new_users(recommender: Recommender, arguments: argparse.Namespace, notice: Callable[[str], None]) -> list[Listed]:
+    """The list of each history."""
+    from jaxrec.serve.given_histories import read_histories
+
+    histories = read_histories(arguments.history, recommender.dataset.behavior_names)
+    if _ranked_by(arguments.run) is not None:
+        from jaxrec.ranker.unseen_users import rank_unseen
+
+        recommender.check_k(arguments.k)
+        seen = not arguments.include_seen
+        return rank_unseen(
+            arguments.run, recommender.dataset, histories, arguments.k, notice, arguments.retriever, seen
+        )
+    of_new = recommender.with_histories(histories)
+    for line in of_new.notes:
+        notice(line)
+    return _tell(of_new, of_new.dataset.users.raw.tolist(), arguments)
+
+
+def _ranked_by(run: pathlib.Path) -> Any:
+    """The model's config of a run whose lists a language model has ranked; None of others."""
+    from jaxrec.assembly import recorded_run
+    from jaxrec.rankings import reads_rankings
+
+    model = recorded_run(run)[0].model
+    return model if reads_rankings(model) else None
+
+
+def _tell(recommender: Recommender, users: list[str], arguments: argparse.Namespace) -> list[Listed]:
     """The list of each of the users."""
     lists = recommender.recommend(
         users,
@@ -114,7 +126,7 @@ def _tell(recommender: Recommender, users: list[str], arguments: argparse.Namesp
     reasons = recommender.reasons([users[place] for place in known], [lists[place] for place in known])
     of_user = dict(zip(known, reasons or [], strict=False))
     return [
-        _Listed(user, found, of_user.get(place)) for place, (user, found) in enumerate(zip(users, lists, strict=True))
+        Listed(user, found, of_user.get(place)) for place, (user, found) in enumerate(zip(users, lists, strict=True))
     ]
 
 
@@ -132,7 +144,14 @@ def _parser() -> Arguments:
         action="append",
         metavar="RAW_ID,RAW_ID",
         help="what a user who is not in the data did, oldest first; given again, another user. Of a run of several "
-        "behaviours NAME=RAW_ID,RAW_ID, once for each, of one user",
+        "behaviours NAME=RAW_ID,RAW_ID, once for each, of one user. SEALR is told what the user thought of an item by "
+        "its rating, RAW_ID:5; of an item without one, neutral",
+    )
+    parser.add_argument(
+        "--retriever",
+        metavar="DIR",
+        type=pathlib.Path,
+        help="with --history of a run of SEALR or PALR: the run that chose its candidates, where it has been moved",
     )
     parser.add_argument("-k", type=int, default=10, help="length of a list (default: 10)")
     parser.add_argument("--include-seen", action="store_true", help="recommend items that the user has seen, too")
@@ -141,27 +160,6 @@ def _parser() -> Arguments:
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
-
-
-def _histories(given: list[str], behaviors: Sequence[str]) -> list[dict[str, list[str]]]:
-    """One dict of raw ids by behaviour a user; "" is the target. An id with a comma stands in double quotes."""
-    read: list[tuple[str, list[str]]] = []
-    for text in given:
-        name, equals, rest = text.partition("=")
-        behavior, ids = (name, rest) if equals and name in behaviors else ("", text)
-        row = next(csv.reader([ids], skipinitialspace=True), [])
-        read.append((behavior, [raw.strip() for raw in row if raw.strip()]))
-    if not behaviors:
-        return [{"": ids} for _, ids in read]
-    one: dict[str, list[str]] = {}
-    for behavior, ids in read:
-        if behavior in one:
-            raise UserError(
-                f"--history: found {behavior or 'the behaviour that is recommended'} twice, allowed: one user, with "
-                f"NAME=RAW_ID,RAW_ID once for each of {', '.join(behaviors)}"
-            )
-        one[behavior] = ids
-    return [one]
 
 
 def _notes(recommender: Recommender, users: list[str]) -> list[str]:
@@ -176,68 +174,5 @@ def _notes(recommender: Recommender, users: list[str]) -> list[str]:
     return notes
 
 
-def _print_list(console: Console, recommender: Recommender, listed: _Listed) -> None:
-    titles = recommender.dataset.item_text
-    # As text: raw ids may hold rich's brackets.
-    heading = listed.user if listed.user.startswith("new user") else f"user {listed.user}"
-    table = Table(title=Text(heading), title_justify="left")
-    table.add_column("", justify="right")
-    table.add_column("item", overflow="fold")
-    table.add_column("score", justify="right", no_wrap=True)
-    # The text gives way where the terminal is narrow, not the item.
-    room = console.width - max((len(item) for item, _ in listed.found), default=0) - 26
-    if titles is not None:
-        table.add_column("text")
-    if listed.reasons is not None:
-        table.add_column("because of", overflow="fold")
-        room -= room // 2
-    if listed.told is not None:
-        table.add_column("retriever", justify="right", no_wrap=True)
-        room -= 12
-    for place, (item, score) in enumerate(listed.found, start=1):
-        row = [Text(str(place)), Text(item), Text(f"{score:.4f}")]
-        if titles is not None:
-            row.append(Text(textwrap.shorten(_title(recommender, item), max(room, 20), placeholder="…")))
-        if listed.reasons is not None:
-            row.append(Text(", ".join(f"{raw} {100 * share:.0f} %" for raw, share in listed.reasons[place - 1])))
-        if listed.told is not None:
-            row.append(Text(str(listed.told.places[item])))
-        table.add_row(*row)
-    console.print(table)
-    if listed.told is not None and listed.told.history:
-        history = ", ".join(item + (f" ({said})" if said else "") for item, said in listed.told.history)
-        console.print(Text(f"because the model was told: {history}"))
-
-
-def _title(recommender: Recommender, raw_item: str) -> str:
-    """Start of the item's text, as it stands in the data."""
-    dataset = recommender.dataset
-    if dataset.item_text is None:
-        return ""
-    text = " ".join(dataset.item_text[int(dataset.items.encode([raw_item])[0])].split())
-    return text if len(text) <= _TITLE_LENGTH else text[: _TITLE_LENGTH - 3] + "..."
-
-
-def _as_json(recommender: Recommender, listed: _Listed) -> dict[str, Any]:
-    texts = recommender.dataset.item_text is not None
-
-    def entry(place: int, item: str, score: float) -> dict[str, Any]:
-        found: dict[str, Any] = {"item": item, "score": score}
-        if texts:
-            found["text"] = _title(recommender, item)
-        if listed.reasons is not None:
-            found["because_of"] = [{"item": raw, "share": round(share, 4)} for raw, share in listed.reasons[place]]
-        if listed.told is not None:
-            found["retriever_place"] = listed.told.places[item]
-            # Scores of a list fall by one a place; the last is 1.
-            found["placed_by_model"] = len(listed.told.places) - score < listed.told.num_placed
-        return found
-
-    record: dict[str, Any] = {"user": listed.user}
-    if listed.told is not None:
-        record["told"] = [{"item": item, "sentiment": said} for item, said in listed.told.history]
-    return record | {"items": [entry(place, *scored) for place, scored in enumerate(listed.found)]}
-
-
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run_command(main, among_others="first"))

@@ -126,4 +126,4 @@ def _lines(record: dict[str, Any]) -> Sequence[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run_command(main, among_others="first"))

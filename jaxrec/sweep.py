@@ -37,9 +37,7 @@ def main(argv: list[str]) -> int:
     out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
     from jaxrec.train.compilation_cache import enable_compilation_cache
-    from jaxrec.train.mesh import start_distributed
 
-    start_distributed()
     enable_compilation_cache()
 
     from jaxrec.sweeping.run import run_sweep

@@ -147,4 +147,4 @@ def _split(argv: Sequence[str]) -> _Arguments:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run_command(main, among_others="first"))

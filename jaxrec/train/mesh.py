@@ -1,4 +1,4 @@
-"""Devices: the mesh, where parameters live on it, and the one place where several hosts are joined."""
+"""Devices: the mesh, and where parameters live on it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,22 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxrec.distributed import place
 from jaxrec.errors import UserError
 from jaxrec.train.config import DevicesConfig
 
 PartitionRules = Sequence[tuple[str, PartitionSpec]]
 
 
-def start_distributed() -> None:
-    """Join the other hosts of a multi-host run, before any device is touched.
-
-    One process is all that is supported so far, so there is nothing to join; this is the only place that may.
-    """
-
-
 def device_count(config: DevicesConfig) -> int:
-    """Number of devices that a run uses: all visible ones unless told otherwise."""
+    """Number of devices that a run uses: all visible ones, of all its processes, unless told otherwise."""
     visible = len(jax.devices())
     count = visible if config.count is None else config.count
     if not 1 <= count <= visible:
         raise UserError(f"devices.count: found {count}, allowed are 1 to {visible} (the visible devices)")
+    processes = jax.process_count()
+    if count > 1 and count % processes:
+        raise UserError(f"devices.count: found {count}, allowed are multiples of the {processes} processes")
     return count
 
 
@@ -45,8 +42,24 @@ def make_mesh(config: DevicesConfig, default_axis: str = "data") -> Mesh | None:
     model = config.model if config.model is not None else (count if default_axis == "model" else 1)
     if model < 1 or count % model:
         raise UserError(f"devices.model: found {model}, allowed are the divisors of the {count} devices in use")
-    devices = np.asarray(jax.devices()[:count]).reshape(count // model, model)
+    devices = np.asarray(_side_by_side(count)).reshape(count // model, model)
     return Mesh(devices, ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
+
+
+def _side_by_side(count: int) -> list[jax.Device]:
+    """So many devices, as many of each process, those of one side by side."""
+    processes = range(jax.process_count())
+    theirs = [jax.local_devices(process) for process in processes]
+    each = count // len(theirs)
+    if min(len(devices) for devices in theirs) < each:
+        raise UserError(f"devices: the processes have {[len(devices) for devices in theirs]}, allowed: {each} in each")
+    return [device for devices in theirs for device in devices[:each]]
+
+
+def require_all_devices(mesh: Mesh | None) -> None:
+    """Raise UserError where a run of several processes would use the devices of this one alone."""
+    if mesh is None and jax.process_count() > 1:
+        raise UserError(f"devices.count: found 1, allowed are multiples of the {jax.process_count()} processes")
 
 
 def shardings(tree: Any, rules: PartitionRules, mesh: Mesh | None) -> Any:
@@ -56,17 +69,17 @@ def shardings(tree: Any, rules: PartitionRules, mesh: Mesh | None) -> Any:
     devices divide; whatever no rule names is replicated. Without a mesh everything lies on the first device.
     """
     if mesh is None:
-        single = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        single = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         return jax.tree.map(lambda _: single, tree)
 
-    def place(path: tuple, leaf: Any) -> NamedSharding:
+    def sharding_of(path: tuple, leaf: Any) -> NamedSharding:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         for pattern, spec in rules:
             if re.search(pattern, name) and np.ndim(leaf) == len(spec) and _divides(spec, np.shape(leaf), mesh):
                 return NamedSharding(mesh, spec)
         return NamedSharding(mesh, PartitionSpec())
 
-    return jax.tree_util.tree_map_with_path(place, tree)
+    return jax.tree_util.tree_map_with_path(sharding_of, tree)
 
 
 def _divides(spec: PartitionSpec, shape: tuple[int, ...], mesh: Mesh) -> bool:
@@ -77,10 +90,10 @@ def _divides(spec: PartitionSpec, shape: tuple[int, ...], mesh: Mesh) -> bool:
 
 def replicate(tree: Any, mesh: Mesh | None) -> Any:
     """The tree on every device of the mesh."""
-    return jax.device_put(tree, shardings(tree, (), mesh))
+    return place(tree, shardings(tree, (), mesh))
 
 
 def describe_devices(mesh: Mesh | None) -> dict[str, Any]:
     """Kind, count and processes, for result.json."""
-    devices = [jax.devices()[0]] if mesh is None else list(mesh.devices.flat)
+    devices = [jax.local_devices()[0]] if mesh is None else list(mesh.devices.flat)
     return {"kind": devices[0].device_kind, "count": len(devices), "processes": jax.process_count()}
