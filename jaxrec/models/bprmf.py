@@ -7,13 +7,13 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
 
 from jaxrec.data.batch import Batch
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Extra, ItemVectors, LossOutput, Params
 from jaxrec.nn.embedding import EmbeddingTable
 from jaxrec.nn.losses import bpr_loss, half_squared_norm
+from jaxrec.nn.partition_rules import BY_FEATURE, PartitionRules
 
 Encoded = Params
 
@@ -27,9 +27,7 @@ class BPRMFConfig:
     needs_graph: ClassVar[bool] = False
     trains: ClassVar[bool] = True
     mesh_axis: ClassVar[str] = "model"
-    partition_rules: ClassVar[tuple[tuple[str, PartitionSpec], ...]] = (
-        ("(^|/)embedding$", PartitionSpec(None, "model")),
-    )
+    partition_rules: ClassVar[PartitionRules] = BY_FEATURE
 
     dim: int = 64
     """Width of the embeddings."""

@@ -14,14 +14,15 @@ from typing import ClassVar
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
 
 from jaxrec.data.batch import Batch
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Extra, ItemVectors, LossOutput, Params
 from jaxrec.nn.capsules import Routed, position_votes, route
-from jaxrec.nn.embedding import EmbeddingTable, table_rows
+from jaxrec.nn.embedding import EmbeddingTable
 from jaxrec.nn.item_losses import ItemLossConfig, item_loss
+from jaxrec.nn.partition_rules import BY_VOCABULARY, PartitionRules, pad_rows
+from jaxrec.nn.sharded_embedding import batch_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +37,7 @@ class ComiRecConfig:
     input: ClassVar[str] = "targets"
     mesh_axis: ClassVar[str] = "data"
     # Each device has its share of the catalogue, as the softmax over it wants.
-    partition_rules: ClassVar[tuple[tuple[str, PartitionSpec], ...]] = (
-        ("items/embedding$", PartitionSpec(("data", "model"), None)),
-    )
+    partition_rules: ClassVar[PartitionRules] = BY_VOCABULARY
 
     dim: int = 64
     """Width of item embeddings and of interests."""
@@ -91,7 +90,8 @@ class ComiRec:
         items = EmbeddingTable(self.num_items, config.dim, config.init_std)
         glorot = jax.nn.initializers.glorot_uniform(batch_axis=(0, 1))
         maps = glorot(maps_rng, (config.max_length, config.num_interests, config.dim, config.dim))
-        return {"items": items.init(items_rng)["params"], "maps": maps}, {}
+        params = {"items": items.init(items_rng)["params"], "maps": maps}
+        return pad_rows(params, config.partition_rules, ctx.mesh), {}
 
     def loss(self, params: Params, extra: Extra, batch: Batch, ctx: Context, rng: jax.Array) -> LossOutput:
         """The loss over the batch's targets, each scored by the interest that is nearest to it.
@@ -101,7 +101,7 @@ class ComiRec:
         """
         config, targets = self.config, batch["target_item_ids"]
         interests = self._route(params, batch["histories"][-1], ctx).capsules
-        own = table_rows(params["items"]["embedding"], targets, ctx.mesh)
+        own = batch_rows(params["items"]["embedding"], targets, ctx.mesh)
         nearest = jnp.einsum("bkd,bd->bk", interests, own).argmax(1)
         loss = item_loss(
             config.loss,
@@ -112,6 +112,7 @@ class ComiRec:
             batch.get("negative_item_ids"),
             rng,
             item_counts=ctx.item_counts,
+            num_items=self.num_items,
             mesh=ctx.mesh,
         )
         return LossOutput(loss, {config.loss.name: loss}, extra)
@@ -120,7 +121,7 @@ class ComiRec:
         """Interests of histories [B, L]; zeros of one without events, so that it tells no two items apart."""
         histories = histories[:, -self.config.max_length :]
         length = histories.shape[1]
-        items = table_rows(params["items"]["embedding"], jnp.maximum(histories - 1, 0), ctx.mesh)
+        items = batch_rows(params["items"]["embedding"], jnp.maximum(histories - 1, 0), ctx.mesh)
         votes = position_votes(items, params["maps"][-length:])
         start = jnp.zeros((*histories.shape, self.config.num_interests))
         return route(votes, histories > 0, start, iterations=self.config.iterations, update="accumulate")
@@ -147,4 +148,4 @@ class ComiRec:
 
     def item_vectors(self, encoded: Encoded) -> ItemVectors:
         """[I, D], no bias."""
-        return ItemVectors(encoded.params["items"]["embedding"], jnp.zeros(self.num_items))
+        return ItemVectors(encoded.params["items"]["embedding"][: self.num_items], jnp.zeros(self.num_items))

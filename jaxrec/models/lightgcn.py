@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
 
 from jaxrec.data.batch import Batch
 from jaxrec.errors import UserError
@@ -15,6 +14,7 @@ from jaxrec.models.base import Context, Extra, ItemVectors, LossOutput, Params
 from jaxrec.nn.embedding import EmbeddingTable
 from jaxrec.nn.graph import Graph, edge_dropout
 from jaxrec.nn.losses import bpr_loss, half_squared_norm
+from jaxrec.nn.partition_rules import BY_FEATURE, PartitionRules
 from jaxrec.nn.propagation import Combine, combine_weights, propagate, propagate_rows
 
 Encoded = tuple[jax.Array, jax.Array]
@@ -30,9 +30,7 @@ class LightGCNConfig:
     trains: ClassVar[bool] = True
     mesh_axis: ClassVar[str] = "model"
     # Propagation is linear per feature, so features are what is shared out among devices.
-    partition_rules: ClassVar[tuple[tuple[str, PartitionSpec], ...]] = (
-        ("(^|/)embedding$", PartitionSpec(None, "model")),
-    )
+    partition_rules: ClassVar[PartitionRules] = BY_FEATURE
 
     dim: int = 64
     """Width of the embeddings."""

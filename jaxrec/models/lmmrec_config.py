@@ -6,13 +6,12 @@ import dataclasses
 import operator
 from typing import ClassVar, Literal, get_args
 
-from jax.sharding import PartitionSpec
-
 from jaxrec.errors import UserError
 from jaxrec.models.lightgcn import LightGCNConfig
 from jaxrec.models.polycf import PolyCFConfig
 from jaxrec.models.weightedgcl import WeightedGCLConfig
 from jaxrec.nn.contrast import MIN_TEMPERATURE
+from jaxrec.nn.partition_rules import BY_FEATURE, PartitionRules
 
 BaseConfig = LightGCNConfig | WeightedGCLConfig | PolyCFConfig
 """The graph models that LMMRec can stand on."""
@@ -52,7 +51,7 @@ class LMMRecConfig:
     needs_graph: ClassVar[bool] = True
     trains: ClassVar[bool] = True
     mesh_axis: ClassVar[str] = "model"
-    partition_rules: ClassVar[tuple[tuple[str, PartitionSpec], ...]] = LightGCNConfig.partition_rules
+    partition_rules: ClassVar[PartitionRules] = BY_FEATURE
 
     base: BaseConfig = dataclasses.field(default=LightGCNConfig(dim=32))
     """The graph model that scores."""

@@ -22,6 +22,7 @@ from jaxrec.models.m3bsr_network import Interests, M3BSRNetwork
 from jaxrec.nn.disentanglement import literal_contrast, repulsion
 from jaxrec.nn.item_losses import item_loss
 from jaxrec.nn.losses import masked_mean
+from jaxrec.nn.partition_rules import pad_rows
 
 __all__ = ["M3BSR", "DenoisingConfig", "DisentanglementConfig", "M3BSRConfig"]
 
@@ -68,7 +69,8 @@ class M3BSR:
             rows[0]: config.init_std * jax.random.normal(output_rng, (rows[1], config.dim)),
             "bias": jnp.zeros(self.num_items),
         }
-        return {"items": items["params"], "network": network["params"], "output": output}, {}
+        params = {"items": items["params"], "network": network["params"], "output": output}
+        return pad_rows(params, config.partition_rules, ctx.mesh), {}
 
     def _check(self, ctx: Context) -> None:
         """Raise UserError where the data lacks what the model is about."""
@@ -93,8 +95,8 @@ class M3BSR:
         histories = self._stack(batch["histories"], batch["mask"])
         tokens = history_tokens(self._items, params["items"], ctx, histories)
         streams = {"noise": noise_rng, "dropout": dropout_rng}
-        interests = self._apply(params, tokens, batch["user_ids"], histories, train=True, rngs=streams)
-        table = self.item_vectors({"params": params})
+        interests = self._apply(params, tokens, batch["user_ids"], histories, train=True, rngs=streams, mesh=ctx.mesh)
+        table = self._outputs(params)
         main = item_loss(
             config.loss,
             interests.users,
@@ -105,6 +107,7 @@ class M3BSR:
             loss_rng,
             bias=table.bias,
             item_counts=ctx.item_counts,
+            num_items=self.num_items,
             mesh=ctx.mesh,
         )
         parts = {config.loss.name: main}
@@ -172,7 +175,10 @@ class M3BSR:
 
     def item_vectors(self, encoded: Encoded) -> ItemVectors:
         """W_y and b of Eq. 23: [I, D], [I]."""
-        params = encoded["params"]
+        return jax.tree.map(lambda rows: rows[: self.num_items], self._outputs(encoded["params"]))
+
+    def _outputs(self, params: Params) -> ItemVectors:
+        """The same with the rows behind the last item, where the parameters have them."""
         output = params["output"]
         vectors = output["embedding"] if "embedding" in output else params["items"]["embedding"] @ output["kernel"]
         return ItemVectors(vectors, output["bias"])

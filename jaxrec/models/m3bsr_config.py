@@ -6,11 +6,10 @@ import dataclasses
 import operator
 from typing import ClassVar, Literal
 
-from jax.sharding import PartitionSpec
-
 from jaxrec.errors import UserError
 from jaxrec.nn.diffusion import NoiseSchedule, make_schedule
 from jaxrec.nn.item_losses import ItemLossConfig
+from jaxrec.nn.partition_rules import MULTIMODAL_BY_VOCABULARY, PartitionRules
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +76,7 @@ class M3BSRConfig:
     input: ClassVar[str] = "targets"
     mesh_axis: ClassVar[str] = "data"
     # Each device has its share of the catalogue, as the softmax over it wants.
-    partition_rules: ClassVar[tuple[tuple[str, PartitionSpec], ...]] = (
-        ("output/embedding$", PartitionSpec(("data", "model"), None)),
-    )
+    partition_rules: ClassVar[PartitionRules] = MULTIMODAL_BY_VOCABULARY
 
     dim: int = 128
     """Width d of projected features and of user vectors."""

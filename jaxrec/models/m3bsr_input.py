@@ -7,9 +7,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from jaxrec.models.base import Context
 from jaxrec.models.m3bsr_config import M3BSRConfig
+from jaxrec.nn.embedding import table_parameter
+from jaxrec.nn.sharded_embedding import batch_rows
 
 ID = "id"
 """The name of the id modality, beside those of Context.item_features."""
@@ -33,17 +36,20 @@ class ItemTokens(nn.Module):
     num_items: int
 
     @nn.compact
-    def __call__(self, item_ids: jax.Array, fields: Tokens, features: Tokens, masks: Tokens) -> Tokens:
+    def __call__(
+        self, item_ids: jax.Array, fields: Tokens, features: Tokens, masks: Tokens, mesh: Mesh | None = None
+    ) -> Tokens:
         """Modality -> [..., w] of item_ids [...], fields [...] int32, features [..., W] and masks [...] bool.
 
         "id" is the first layer of Eq. 3's network, before the user's part is added and without its nonlinearity.
         """
         config, init = self.config, nn.initializers.normal(self.config.init_std)
-        parts = [self.param("embedding", init, (self.num_items, config.id_dim))[item_ids]]
+        table = table_parameter(self, "embedding", init, (self.num_items, config.id_dim))
+        parts = [batch_rows(table, item_ids, mesh)]
         for name in sorted(fields):
             # As many values as items at most, and 0 for what is not known.
-            table = self.param(f"{name}_embedding", init, (self.num_items + 1, config.id_dim))
-            parts.append(table[fields[name]])
+            table = table_parameter(self, f"{name}_embedding", init, (self.num_items + 1, config.id_dim))
+            parts.append(batch_rows(table, fields[name], mesh))
         tokens = {ID: nn.Dense(id_hidden_dim(config), name="id_in")(jnp.concatenate(parts, axis=-1))}
         for name in sorted(features):
             tokens[name] = self._feature(name, features[name], masks[name][..., None])
@@ -79,7 +85,7 @@ def item_tokens(module: ItemTokens, params: Any, ctx: Context, item_ids: jax.Arr
 
     ids = jnp.arange(module.num_items) if item_ids is None else item_ids
     columns = pick(ctx.item_fields), pick(ctx.item_features), pick(ctx.item_feature_masks)
-    return module.apply({"params": params}, ids, *columns)  # type: ignore[return-value]
+    return module.apply({"params": params}, ids, *columns, ctx.mesh)  # type: ignore[return-value]
 
 
 def history_tokens(module: ItemTokens, params: Any, ctx: Context, histories: jax.Array) -> Tokens:
@@ -100,13 +106,13 @@ class IdFeatures(nn.Module):
     num_users: int
 
     @nn.compact
-    def __call__(self, items: jax.Array, user_ids: jax.Array) -> jax.Array:
+    def __call__(self, items: jax.Array, user_ids: jax.Array, mesh: Mesh | None = None) -> jax.Array:
         """[B, N, L, w] of the items' part [B, N, L, hidden] and user_ids [B]."""
         config = self.config
         if config.user_field == "embedding":
             init = nn.initializers.normal(config.init_std)
-            users = self.param("user_embedding", init, (self.num_users, config.id_dim))[user_ids]
-            user_part = nn.Dense(items.shape[-1], use_bias=False, name="user_in")(users)
+            users = table_parameter(self, "user_embedding", init, (self.num_users, config.id_dim))
+            user_part = nn.Dense(items.shape[-1], use_bias=False, name="user_in")(batch_rows(users, user_ids, mesh))
             items = items + user_part[:, None, None, :]
         features = nn.Dense(config.id_dim, name="id_out")(nn.gelu(items, approximate=True))
         if config.space == "raw":

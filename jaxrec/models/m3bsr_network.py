@@ -6,6 +6,7 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from jaxrec.models.m3bsr_config import M3BSRConfig
 from jaxrec.models.m3bsr_denoising import DenoisingStage
@@ -44,13 +45,15 @@ class M3BSRNetwork(nn.Module):
     num_users: int
 
     @nn.compact
-    def __call__(self, tokens: Tokens, user_ids: jax.Array, mask: jax.Array, train: bool) -> Interests:
+    def __call__(
+        self, tokens: Tokens, user_ids: jax.Array, mask: jax.Array, train: bool, mesh: Mesh | None = None
+    ) -> Interests:
         """tokens: of jaxrec.models.m3bsr_input.history_tokens, [B, N, L, w]; user_ids [B]; mask [B, N, L] bool.
 
         mask tells real events, and in a padded row it is False throughout. In training the streams "noise" and
         "dropout" must be given.
         """
-        features = tokens | {ID: IdFeatures(self.config, self.num_users, name="ids")(tokens[ID], user_ids)}
+        features = tokens | {ID: IdFeatures(self.config, self.num_users, name="ids")(tokens[ID], user_ids, mesh)}
         between, modality_error = self._denoise_modalities(features, mask, train)
         denoised, behavior_error = self._denoise_behaviors(between, mask, train)
         stacked = self._project(denoised)

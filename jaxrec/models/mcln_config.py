@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar, Literal
 
-from jax.sharding import PartitionSpec
-
 from jaxrec.errors import UserError
+from jaxrec.nn.partition_rules import BY_FEATURE, PartitionRules
 
 MCLN_GRAPH: dict[str, Any] = {"exponents": (0.5, 0.4), "self_loops": True}
 """The graph's form: D^-0.5 (A0 + I) D^-0.4, as in the paper's code."""
@@ -60,6 +59,4 @@ class MCLNConfig(MCLNItemsConfig):
     needs_features: ClassVar[bool] = True
     trains: ClassVar[bool] = True
     mesh_axis: ClassVar[str] = "model"
-    partition_rules: ClassVar[tuple[tuple[str, PartitionSpec], ...]] = (
-        ("nodes/embedding$", PartitionSpec(None, "model")),
-    )
+    partition_rules: ClassVar[PartitionRules] = BY_FEATURE

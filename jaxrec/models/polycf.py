@@ -17,7 +17,6 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
 
 from jaxrec.data.batch import Batch
 from jaxrec.errors import UserError
@@ -25,6 +24,7 @@ from jaxrec.models.base import Context, Extra, ItemVectors, LossOutput, Params
 from jaxrec.models.lightgcn import Encoded, LightGCN, LightGCNConfig
 from jaxrec.nn.graph import Graph
 from jaxrec.nn.losses import bpr_loss, half_squared_norm
+from jaxrec.nn.partition_rules import BY_FEATURE, PartitionRules
 from jaxrec.nn.propagation import propagate, propagate_rows
 
 SYMMETRIC = 0.5
@@ -40,7 +40,7 @@ class PolyCFConfig:
     needs_graph: ClassVar[bool] = True
     trains: ClassVar[bool] = True
     mesh_axis: ClassVar[str] = "model"
-    partition_rules: ClassVar[tuple[tuple[str, PartitionSpec], ...]] = LightGCNConfig.partition_rules
+    partition_rules: ClassVar[PartitionRules] = BY_FEATURE
 
     dim: int = 64
     """Width of the embeddings."""

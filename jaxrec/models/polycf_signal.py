@@ -23,13 +23,13 @@ from typing import ClassVar
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
 
 from jaxrec.data.batch import Batch
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Extra, LossOutput, Params
 from jaxrec.models.polycf import check_exponents, degree_scales
 from jaxrec.nn.graph import Graph, edges_of, weigh_edges
+from jaxrec.nn.partition_rules import WHOLE, PartitionRules
 from jaxrec.nn.propagation_backends import multiply
 from jaxrec.nn.sharding import Axes, over_rows, sum_over_rows
 
@@ -43,7 +43,7 @@ class PolyCFSignalConfig:
     needs_graph: ClassVar[bool] = True
     trains: ClassVar[bool] = True
     mesh_axis: ClassVar[str] = "data"
-    partition_rules: ClassVar[tuple[tuple[str, PartitionSpec], ...]] = ()
+    partition_rules: ClassVar[PartitionRules] = WHOLE
 
     degree: int = 3
     """Degree of the polynomial, K."""

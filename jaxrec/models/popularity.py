@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
 
 from jaxrec.data.batch import Batch
 from jaxrec.models.base import Context, ItemVectors, Params
 from jaxrec.models.untrained import Untrained
+from jaxrec.nn.partition_rules import WHOLE, PartitionRules
 
 Encoded = jax.Array
 
@@ -25,7 +25,7 @@ class PopularityConfig:
     needs_graph: ClassVar[bool] = False
     trains: ClassVar[bool] = False
     mesh_axis: ClassVar[str] = "data"
-    partition_rules: ClassVar[tuple[tuple[str, PartitionSpec], ...]] = ()
+    partition_rules: ClassVar[PartitionRules] = WHOLE
 
     def validate(self) -> None:
         """There is nothing to check."""

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
 
 from jaxrec.data.batch import Batch
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Params
 from jaxrec.models.untrained import Untrained
+from jaxrec.nn.partition_rules import WHOLE, PartitionRules
 
 Encoded = jax.Array
 
@@ -26,7 +26,7 @@ class RandomOrderConfig:
     needs_graph: ClassVar[bool] = False
     trains: ClassVar[bool] = False
     mesh_axis: ClassVar[str] = "data"
-    partition_rules: ClassVar[tuple[tuple[str, PartitionSpec], ...]] = ()
+    partition_rules: ClassVar[PartitionRules] = WHOLE
 
     order_seed: int = 0
     """Another one gives other orders."""

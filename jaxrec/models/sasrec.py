@@ -21,8 +21,10 @@ from jaxrec.models.base import Context, Extra, ItemVectors, LossOutput, Params
 from jaxrec.models.sasrec_config import SASRecConfig
 from jaxrec.nn.attention import stream_blocks
 from jaxrec.nn.dropout import dropout
-from jaxrec.nn.embedding import EmbeddingTable, table_rows
+from jaxrec.nn.embedding import EmbeddingTable
 from jaxrec.nn.item_losses import item_loss
+from jaxrec.nn.partition_rules import pad_rows
+from jaxrec.nn.sharded_embedding import batch_rows
 from jaxrec.nn.transformer import TransformerEncoder
 
 __all__ = ["Encoded", "SASRec", "SASRecConfig", "SequenceEncoder"]
@@ -89,10 +91,11 @@ class SASRec:
         item_rng, encoder_rng = jax.random.split(rng)
         items = EmbeddingTable(self.num_items, self.config.dim, self.config.init_std)
         one = jnp.zeros((1, 1, self.config.dim)), jnp.zeros((1, 1), jnp.int32), jnp.ones((1, 1), bool)
-        return {
+        params = {
             "items": items.init(item_rng)["params"],
             "encoder": SequenceEncoder(self.config).init(encoder_rng, *one)["params"],
-        }, {}
+        }
+        return pad_rows(params, self.config.partition_rules, ctx.mesh), {}
 
     def loss(self, params: Params, extra: Extra, batch: Batch, ctx: Context, rng: jax.Array) -> LossOutput:
         """The loss over the batch's targets, each told from its user's events up to the one before it."""
@@ -111,6 +114,7 @@ class SASRec:
             None if negatives is None else negatives.reshape(-1, negatives.shape[-1]),
             loss_rng,
             item_counts=ctx.item_counts,
+            num_items=self.num_items,
             mesh=ctx.mesh,
         )
         return LossOutput(loss, {self.config.loss.name: loss}, extra)
@@ -145,7 +149,7 @@ class SASRec:
         only_last: bool = False,
     ) -> jax.Array:
         real = tokens > 0
-        vectors = table_rows(params["items"]["embedding"], jnp.maximum(tokens - 1, 0), ctx.mesh)
+        vectors = batch_rows(params["items"]["embedding"], jnp.maximum(tokens - 1, 0), ctx.mesh)
         return SequenceEncoder(self.config).apply(
             {"params": params["encoder"]},
             vectors,
@@ -175,4 +179,4 @@ class SASRec:
 
     def item_vectors(self, encoded: Encoded) -> ItemVectors:
         """[I, D], no bias."""
-        return ItemVectors(encoded.params["items"]["embedding"], jnp.zeros(self.num_items))
+        return ItemVectors(encoded.params["items"]["embedding"][: self.num_items], jnp.zeros(self.num_items))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar, Literal
 
-from jax.sharding import PartitionSpec
-
 from jaxrec.errors import UserError
 from jaxrec.nn.item_losses import ItemLossConfig
+from jaxrec.nn.partition_rules import BY_VOCABULARY, PartitionRules
 from jaxrec.nn.transformer import Norm
 
 
@@ -23,9 +22,7 @@ class SASRecConfig:
     trains: ClassVar[bool] = True
     mesh_axis: ClassVar[str] = "data"
     # Each device has its share of the catalogue, as the softmax over it wants.
-    partition_rules: ClassVar[tuple[tuple[str, PartitionSpec], ...]] = (
-        ("items/embedding$", PartitionSpec(("data", "model"), None)),
-    )
+    partition_rules: ClassVar[PartitionRules] = BY_VOCABULARY
 
     dim: int = 64
     """Width of the embeddings and of the encoder."""

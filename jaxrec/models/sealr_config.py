@@ -9,11 +9,10 @@ import dataclasses
 import math
 from typing import ClassVar, Literal
 
-from jax.sharding import PartitionSpec
-
 from jaxrec.data.sentiment_config import SentimentConfig
 from jaxrec.errors import UserError
 from jaxrec.llm.lora import LoRAConfig
+from jaxrec.nn.partition_rules import WHOLE, PartitionRules
 
 ASKED = 10
 """Items that the prompt asks for (SEALR, Figure 3; PALR as SEALR compares with it)."""
@@ -176,7 +175,7 @@ class SEALRConfig:
     needs_rankings: ClassVar[bool] = True
     trains: ClassVar[bool] = False
     mesh_axis: ClassVar[str] = "data"
-    partition_rules: ClassVar[tuple[tuple[str, PartitionSpec], ...]] = ()
+    partition_rules: ClassVar[PartitionRules] = WHOLE
 
     candidates: CandidatesConfig = CandidatesConfig()
     """The pools."""

@@ -25,6 +25,7 @@ from jaxrec.models.uim_network import InterestNetwork, Interests, ProfileVectors
 from jaxrec.nn.capsules import routing_logits
 from jaxrec.nn.in_batch_softmax import in_batch_softmax
 from jaxrec.nn.losses import squared_norm
+from jaxrec.nn.partition_rules import pad_rows
 
 __all__ = ["Insight", "UiM", "UiMConfig"]
 
@@ -83,7 +84,7 @@ class UiM:
             params["profile"] = variables["params"]
         one = jnp.zeros((1, 1, config.dim)), jnp.zeros((1, 1), bool), jnp.zeros((1, 1, config.num_interests))
         params["network"] = self._network.init(network_rng, *one, profile)["params"]
-        return params, {}
+        return pad_rows(params, config.partition_rules, ctx.mesh), {}
 
     def loss(self, params: Params, extra: Extra, batch: Batch, ctx: Context, rng: jax.Array) -> LossOutput:
         """Eq. 13 as a softmax over the targets of the batch, the squared norm of all parameters, and MCLN's losses."""

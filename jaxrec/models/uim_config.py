@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar, Literal
 
-from jax.sharding import PartitionSpec
-
 from jaxrec.errors import UserError
 from jaxrec.models.mcln_config import MCLN_GRAPH, MCLNItemsConfig
 from jaxrec.nn.in_batch_softmax import Readout
+from jaxrec.nn.partition_rules import NODES_OR_VOCABULARY, PartitionRules
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +23,7 @@ class UiMConfig:
     trains: ClassVar[bool] = True
     input: ClassVar[str] = "targets"
     mesh_axis: ClassVar[str] = "data"
-    # Each device has the whole model and its share of the batch.
-    partition_rules: ClassVar[tuple[tuple[str, PartitionSpec], ...]] = ()
+    partition_rules: ClassVar[PartitionRules] = NODES_OR_VOCABULARY
 
     dim: int = 64
     """Width d of items, capsules and interests."""

@@ -8,11 +8,14 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from jaxrec.errors import UserError
 from jaxrec.models import mcln_network
 from jaxrec.models.base import Context
 from jaxrec.models.uim_config import UiMConfig
+from jaxrec.nn.embedding import table_parameter
+from jaxrec.nn.sharded_embedding import batch_rows
 
 GIVEN = "backbone"
 """The modality that the frozen backbone reads, and no other one does."""
@@ -52,10 +55,11 @@ class FusedItems(nn.Module):
     init_std: float
 
     @nn.compact
-    def __call__(self, item_ids: jax.Array, features: Columns, masks: Columns) -> jax.Array:
+    def __call__(self, item_ids: jax.Array, features: Columns, masks: Columns, mesh: Mesh | None = None) -> jax.Array:
         """[R, d] of item_ids [R] int32, features [R, W] and masks [R] bool by modality."""
-        table = self.param("embedding", nn.initializers.normal(self.init_std), (self.num_items, self.dim))
-        total = nn.Dense(self.dim, name="id")(table[item_ids])
+        init = nn.initializers.normal(self.init_std)
+        table = table_parameter(self, "embedding", init, (self.num_items, self.dim))
+        total = nn.Dense(self.dim, name="id")(batch_rows(table, item_ids, mesh))
         for name in sorted(features):
             known = jnp.where(masks[name][:, None], features[name], 0.0)
             unit = known * jax.lax.rsqrt((known * known).sum(-1, keepdims=True) + _EPSILON)
@@ -113,4 +117,4 @@ def _columns(config: UiMConfig, item_ids: jax.Array, ctx: Context) -> tuple[Any,
         return ctx.item_features[GIVEN][item_ids], ctx.item_feature_masks[GIVEN][item_ids]
     kept = without_given(ctx)
     columns = kept.item_features or {}, kept.item_feature_masks or {}
-    return item_ids, *({name: rows[item_ids] for name, rows in held.items()} for held in columns)
+    return item_ids, *({name: rows[item_ids] for name, rows in held.items()} for held in columns), ctx.mesh

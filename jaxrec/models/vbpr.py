@@ -8,7 +8,6 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from flax.linen.initializers import normal
-from jax.sharding import PartitionSpec
 
 from jaxrec.data.batch import Batch
 from jaxrec.errors import UserError
@@ -16,6 +15,7 @@ from jaxrec.models.base import Context, Extra, ItemVectors, LossOutput, Params
 from jaxrec.nn.contrast import normalize
 from jaxrec.nn.embedding import EmbeddingTable
 from jaxrec.nn.losses import bpr_loss, half_squared_norm
+from jaxrec.nn.partition_rules import BY_FEATURE, PartitionRules
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +28,7 @@ class VBPRConfig:
     needs_features: ClassVar[bool] = True
     trains: ClassVar[bool] = True
     mesh_axis: ClassVar[str] = "model"
-    partition_rules: ClassVar[tuple[tuple[str, PartitionSpec], ...]] = (
-        ("(^|/)embedding$", PartitionSpec(None, "model")),
-    )
+    partition_rules: ClassVar[PartitionRules] = BY_FEATURE
 
     dim: int = 64
     """Width of the free part of a vector, and of the part that is read from the modalities."""

@@ -13,7 +13,6 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from flax.linen.initializers import xavier_uniform
-from jax.sharding import PartitionSpec
 
 from jaxrec.data.batch import Batch
 from jaxrec.errors import UserError
@@ -22,6 +21,7 @@ from jaxrec.models.lightgcn import Encoded, LightGCN, LightGCNConfig
 from jaxrec.nn.contrast import MIN_TEMPERATURE, normalize, similarities
 from jaxrec.nn.excitation import Excitation
 from jaxrec.nn.graph import Graph
+from jaxrec.nn.partition_rules import BY_FEATURE, PartitionRules
 from jaxrec.nn.propagation import Combine, combine_weights
 from jaxrec.nn.sharding import Axes, all_rows, first_row, over_rows, sum_over_rows
 
@@ -35,7 +35,7 @@ class WeightedGCLConfig:
     needs_graph: ClassVar[bool] = True
     trains: ClassVar[bool] = True
     mesh_axis: ClassVar[str] = "model"
-    partition_rules: ClassVar[tuple[tuple[str, PartitionSpec], ...]] = LightGCNConfig.partition_rules
+    partition_rules: ClassVar[PartitionRules] = BY_FEATURE
 
     dim: int = 64
     """Width of the embeddings."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
 
 
 class EmbeddingTable(nn.Module):
@@ -21,21 +21,11 @@ class EmbeddingTable(nn.Module):
         return self.param("embedding", nn.initializers.normal(self.init_std), (self.num_rows, self.dim))
 
 
-def table_rows(table: jax.Array, ids: jax.Array, mesh: Mesh | None) -> jax.Array:
-    """Rows [..., D] of a table [I, D] at ids [...] int32, which must be in it.
+def table_parameter(module: nn.Module, name: str, init: Any, shape: tuple[int, int]) -> jax.Array:
+    """The module's table of that name and first shape; as it is given later, with rows behind the last one or without.
 
-    On a mesh whose devices divide I, each device looks in its own share of the rows, and the shares are summed; so does
-    the gradient stay where its rows are. Otherwise the whole table is read.
+    Parameters that are shared out by row may have more rows (jaxrec.nn.partition_rules.pad_rows).
     """
-    if mesh is None or mesh.size == 1 or table.shape[0] % mesh.size:
-        return table[ids]
-    axes = tuple(mesh.axis_names)
-
-    def own_rows(share: jax.Array, ids: jax.Array) -> jax.Array:
-        local = ids - jax.lax.axis_index(axes) * share.shape[0]
-        here = (local >= 0) & (local < share.shape[0])
-        rows = jnp.where(here[..., None], share[jnp.where(here, local, 0)], 0)
-        return jax.lax.psum(rows, axes)
-
-    specs = PartitionSpec(axes, None), PartitionSpec()
-    return jax.shard_map(own_rows, mesh=mesh, in_specs=specs, out_specs=PartitionSpec())(table, ids)
+    if module.is_initializing():
+        return module.param(name, init, shape)
+    return module.get_variable("params", name)

@@ -64,27 +64,30 @@ def item_loss(
     *,
     bias: jax.Array | None = None,
     item_counts: jax.Array | None = None,
+    num_items: int | None = None,
     mesh: Mesh | None = None,
 ) -> jax.Array:
     """The configured loss, a mean over the real rows; 0 where there is none.
 
     hidden: [N, D]; table: [I, D]; targets: [N] int32 items; mask: [N] bool; negatives: [N, num_negatives] int32 where
     config.needs_negatives; rng: a key for sampled_softmax; item_counts: [I] training interactions for its log-uniform
-    draws; bias: [I] or None. A score is (hidden . item + bias) / temperature. Raises ValueError where an argument that
-    the named loss reads is missing.
+    draws; bias: [I] or None; num_items: so many rows of the table, and numbers of the bias, are items, all of them by
+    default. On a mesh the table is shared by item, or whole. A score is (hidden . item + bias) / temperature. Raises
+    ValueError where an argument that the named loss reads is missing.
     """
     if config.temperature != 1.0:
         hidden = hidden / config.temperature
         bias = None if bias is None else bias / config.temperature
     if config.name == "softmax":
-        return item_softmax_loss(hidden, table, targets, mask, bias, chunk=config.chunk, mesh=mesh)
+        return item_softmax_loss(hidden, table, targets, mask, bias, chunk=config.chunk, num_items=num_items, mesh=mesh)
+    num_items = len(table) if num_items is None else num_items
     hidden, targets = jnp.where(mask[:, None], hidden, 0), jnp.where(mask, targets, 0)
     if config.name == "sampled_softmax":
         counts = item_counts if config.draws == "log_uniform" else None
         if rng is None or (counts is None and config.draws == "log_uniform"):
             raise ValueError(f"sampled_softmax with {config.draws} draws: a key or item_counts is missing")
-        options = {"num_draws": config.num_negatives, "bias": bias, "item_counts": counts, "mesh": mesh}
-        return sampled_softmax_loss(hidden, table, targets, mask, rng, **options)
+        options = {"num_draws": config.num_negatives, "bias": bias, "item_counts": counts}
+        return sampled_softmax_loss(hidden, table, targets, mask, rng, num_items=num_items, mesh=mesh, **options)
     expected = len(targets), config.num_negatives
     if negatives is None or negatives.shape != expected:
         raise ValueError(f"{config.name} reads negatives {expected}, found {getattr(negatives, 'shape', None)}")
@@ -92,7 +95,7 @@ def item_loss(
     scores = item_scores(hidden, table, candidates, bias, mesh)
     if config.name == "bpr":
         return masked_mean(jax.nn.softplus(scores[:, 1:] - scores[:, :1]).mean(1), mask)
-    power = gbce_power(config.num_negatives, table.shape[0], config.gbce_t) if config.name == "gbce" else 1.0
+    power = gbce_power(config.num_negatives, num_items, config.gbce_t) if config.name == "gbce" else 1.0
     return masked_mean(binary_losses(scores, power), mask)
 
 

@@ -32,21 +32,27 @@ def item_softmax_loss(
     bias: jax.Array | None = None,
     *,
     chunk: int | None = None,
+    num_items: int | None = None,
     mesh: Mesh | None = None,
 ) -> jax.Array:
     """Mean over the real rows of -log softmax(hidden @ table.T + bias)[target]; 0 where no row is real.
 
     hidden: [N, D]; table: [I, D] item vectors; targets: [N] int32 items; mask: [N] bool; bias: [I] or None. Sums are
     float32 whatever the inputs are. chunk: for how many items the scores of all N rows may exist at a time, by default
-    as many as the device does well with. On a mesh each device takes its share of the items, whether it holds the whole
-    table or that share. Differentiable (backward, once) in hidden, table and bias.
+    as many as the device does well with. num_items: so many rows of the table are items, all of them by default; those
+    behind (jaxrec.nn.partition_rules.pad_rows) are no candidates, and their gradient is 0. On a mesh each device takes
+    its share of the items, whether it holds the whole table or that share; what devices tell each other does not grow
+    with the table. Differentiable (backward, once) in hidden, table and bias.
     """
     hidden, targets = jnp.where(mask[:, None], hidden, 0), jnp.where(mask, targets, 0)
     weights = mask.astype(jnp.float32) / jnp.maximum(mask.sum(), 1)
+    num_items = len(table) if num_items is None else num_items
     if mesh is not None and (missing := -len(table) % mesh.size):
-        bias = jnp.zeros(len(table), jnp.float32) if bias is None else bias.astype(jnp.float32)
-        bias = jnp.pad(bias, (0, missing), constant_values=-jnp.inf)
         table = jnp.pad(table, ((0, missing), (0, 0)))
+    if num_items < len(table):
+        bias = jnp.zeros(len(table), jnp.float32) if bias is None else bias.astype(jnp.float32)
+        bias = jnp.pad(bias, (0, len(table) - len(bias)))
+        bias = jnp.where(jnp.arange(len(table)) < num_items, bias, -jnp.inf)
     return _loss(hidden, table, bias, targets, weights, scores_at_once(len(hidden), chunk), mesh)
 
 
