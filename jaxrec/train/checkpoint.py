@@ -16,6 +16,7 @@ import zlib
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxrec.errors import UserError
@@ -113,11 +114,16 @@ class Checkpoints:
         return None
 
     def restore(self, step: int, abstract: Any) -> Restored:
-        """The checkpoint of one step, as written."""
+        """The checkpoint of one step, as written.
+
+        A table may have more rows than asked for, or fewer: those behind its last real one, which follow from how many
+        devices there are (jaxrec.nn.partition_rules.pad_rows), are cut off, or added as zeros.
+        """
         folder = self.folder / str(step)
         self.verify(step)
         with ocp.StandardCheckpointer() as checkpointer:
-            state = checkpointer.restore(folder / "state", abstract)
+            _require_widths(checkpointer.metadata(folder / "state").item_metadata, abstract, step)
+            state = checkpointer.restore(folder / "state", abstract, strict=False)
         # Restored arrays may share host memory with the reader; a copy of their own is safe to donate.
         state = jax.tree.map(lambda leaf: leaf.copy(), state)
         return Restored(state, json.loads((folder / "meta.json").read_text()), step)
@@ -145,6 +151,20 @@ class Checkpoints:
         for newer in self.steps():
             if newer > step:
                 shutil.rmtree(self.folder / str(newer), ignore_errors=True)
+
+
+def _require_widths(written: Any, abstract: Any, step: int) -> None:
+    """Raise ValueError where arrays of a checkpoint differ from those asked for in more than their number of rows."""
+    found = {name: np.shape(leaf) for name, leaf in _named(written)}
+    for name, leaf in _named(abstract):
+        shape = found.get(name, leaf.shape)
+        if len(shape) != len(leaf.shape) or shape[1:] != leaf.shape[1:]:
+            raise ValueError(f"checkpoint {step}: {name} is of shape {shape}, not {leaf.shape}")
+
+
+def _named(tree: Any) -> list[tuple[str, Any]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
 
 
 def _checksums(folder: pathlib.Path) -> dict[str, list[int]]:
