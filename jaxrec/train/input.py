@@ -17,7 +17,14 @@ from jaxrec.train.config import TrainConfig
 from jaxrec.train.sequence_input import SequenceInput, over_devices
 from jaxrec.train.sequence_source import count_targets, sequence_blocks, sequence_source
 from jaxrec.train.state import TrainState
-from jaxrec.train.step import PairData, Progress, make_block_loop, make_device_loop, steps_per_epoch
+from jaxrec.train.step import (
+    PairData,
+    Progress,
+    make_block_loop,
+    make_device_loop,
+    pair_batches,
+    steps_per_epoch,
+)
 
 if TYPE_CHECKING:
     from jaxrec.data.blocks import EpochBlocks
@@ -76,11 +83,27 @@ class DeviceInput:
         """Training pairs in the given steps of one epoch."""
         return _examples(len(self._pairs[0]), self._batch_size, step, steps)
 
+    @property
+    def arrays(self) -> PairData:
+        """What `batches_from` reads, on the host."""
+        return PairData(*self._pairs, *self._positives)
+
+    @property
+    def _max_degree(self) -> int:
+        return int(np.diff(self._positives[0]).max())
+
+    def batches_from(
+        self, arrays: PairData, seed: int, first_step: jax.Array, ctx: Context
+    ) -> Callable[[jax.Array], Batch]:
+        """The batches of the steps from first_step on; arrays: this input's, on the devices."""
+        num_items = ctx.item_counts.shape[0]  # type: ignore[union-attr]
+        batch_of = pair_batches(arrays, self._batch_size, seed, num_items, self._max_degree)
+        return lambda index: batch_of(first_step + index)
+
     def compile(self, model, optimizer, seed, state, ctx, state_shardings, place) -> Call:
         """See TrainingInput."""
-        data = place(PairData(*self._pairs, *self._positives))
-        max_degree = int(np.diff(self._positives[0]).max())
-        run = make_device_loop(model, optimizer, self._batch_size, seed, max_degree)
+        data = place(self.arrays)
+        run = make_device_loop(model, optimizer, self._batch_size, seed, self._max_degree)
         jitted = jax.jit(run, donate_argnums=0, out_shardings=(state_shardings, None))
         compiled = jitted.lower(state, _num_steps(1, place), data, ctx).compile()
         return lambda state, steps: compiled(state, _num_steps(steps, place), data, ctx)

@@ -109,6 +109,20 @@ class SequenceInput:
             return stream_batches(source, self._shape, seed, epoch, num_items, self._num_targets)
         return target_batches(source, self._shape, seed, epoch, num_items)
 
+    @property
+    def arrays(self) -> StreamSource | TargetSource:
+        """What `batches_from` reads, on the host."""
+        return self._source
+
+    def batches_from(
+        self, arrays: StreamSource | TargetSource, seed: int, first_step: jax.Array, ctx: Context
+    ) -> BatchAt:
+        """The batches of the steps from first_step to the end of its epoch; arrays: this input's, on the devices."""
+        epoch, first = first_step // self.steps_per_epoch, first_step % self.steps_per_epoch
+        num_items = ctx.item_counts.shape[0]  # type: ignore[union-attr]
+        batch_in_epoch = self.batches(arrays, seed, epoch, num_items)
+        return lambda index: over_devices(batch_in_epoch(first + index), ctx)
+
     def compile(
         self,
         model: Model,
@@ -123,13 +137,9 @@ class SequenceInput:
         update, per_epoch = make_update(model, optimizer, seed), self.steps_per_epoch
 
         def run(state: TrainState, num_steps: jax.Array, source: Any, ctx: Context) -> tuple[TrainState, Progress]:
-            epoch, first = state.step // per_epoch, state.step % per_epoch
-            num_items = ctx.item_counts.shape[0]  # type: ignore[union-attr]
-            batch_in_epoch = self.batches(source, seed, epoch, num_items)
-            num_steps = jnp.minimum(num_steps, per_epoch - first)
-            return run_steps(
-                update, state, num_steps, lambda index: over_devices(batch_in_epoch(first + index), ctx), ctx
-            )
+            batch_at = self.batches_from(source, seed, state.step, ctx)
+            num_steps = jnp.minimum(num_steps, per_epoch - state.step % per_epoch)
+            return run_steps(update, state, num_steps, batch_at, ctx)
 
         source = place(self._source)
         jitted = jax.jit(run, donate_argnums=0, out_shardings=(state_shardings, None))

@@ -27,7 +27,9 @@ class TrainState:
     extra: Any
 
 
-def first_state(model: Model, optimizer: optax.GradientTransformation, ctx: Context, seed: int) -> TrainState:
+def first_state(
+    model: Model, optimizer: optax.GradientTransformation, ctx: Context, seed: int | jax.Array
+) -> TrainState:
     """State before the first step."""
     params, extra = model.init(jax.random.key(seed), ctx)
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), extra)

@@ -53,7 +53,7 @@ def steps_per_epoch(num_pairs: int, batch_size: int) -> int:
 
 
 def make_update(
-    model: Model, optimizer: optax.GradientTransformation, seed: int
+    model: Model, optimizer: optax.GradientTransformation, seed: int | jax.Array
 ) -> Callable[[TrainState, Batch, Context], tuple[TrainState, dict[str, jax.Array]]]:
     """One step: loss, gradient, optimiser, extra state."""
 
@@ -81,7 +81,7 @@ def run_steps(
 ) -> tuple[TrainState, Progress]:
     """Run num_steps steps, or up to the first loss that is not finite. batch_at takes the index within the call."""
     shapes = jax.eval_shape(lambda: update(state, batch_at(jnp.int32(0)), ctx)[1])
-    zeros = {name: jnp.zeros((), part.dtype) for name, part in shapes.items()}
+    zeros = {name: jnp.zeros(part.shape, part.dtype) for name, part in shapes.items()}
 
     def unfinished(carry: tuple[TrainState, Progress]) -> jax.Array:
         return (carry[1].steps < num_steps) & (carry[1].bad_step < 0)
@@ -101,41 +101,48 @@ def run_steps(
     return lax.while_loop(unfinished, body, (state, first))
 
 
-def make_device_loop(
-    model: Model, optimizer: optax.GradientTransformation, batch_size: int, seed: int, max_degree: int | None = None
-) -> Callable[[TrainState, jax.Array, PairData, Context], tuple[TrainState, Progress]]:
-    """Loop over pairs that live on the device: shuffled anew every epoch, negatives drawn on the device.
+def pair_batches(
+    data: PairData, batch_size: int, seed: int, num_items: int, max_degree: int | None = None
+) -> Callable[[jax.Array], Batch]:
+    """The batch of a step, of pairs that live on the device: shuffled anew every epoch, negatives drawn there.
 
     The order of an epoch is a function of (seed, epoch, position), so no permutation is sorted or kept, and a call may
     begin and end anywhere. max_degree: no user has more positives; it shortens the search for negatives.
     """
+    num_pairs = data.user_ids.shape[0]
+    per_epoch = steps_per_epoch(num_pairs, batch_size)
+    key = jax.random.key(seed)
+
+    def batch_of(step: jax.Array) -> Batch:
+        epoch, within = step // per_epoch, step % per_epoch
+        positions = within * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
+        order_rng = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
+        pairs = permute_indices(order_rng, jnp.minimum(positions, num_pairs - 1), num_pairs)
+        users = data.user_ids[pairs]
+        rng = jax.random.fold_in(jax.random.fold_in(key, NEGATIVES), step)
+        return {
+            "user_ids": users,
+            "item_ids": data.item_ids[pairs],
+            "negative_item_ids": sample_negatives(
+                rng, users, data.indptr, data.items, num_items, max_degree=max_degree
+            ),
+            "mask": positions < num_pairs,
+        }
+
+    return batch_of
+
+
+def make_device_loop(
+    model: Model, optimizer: optax.GradientTransformation, batch_size: int, seed: int, max_degree: int | None = None
+) -> Callable[[TrainState, jax.Array, PairData, Context], tuple[TrainState, Progress]]:
+    """Loop over the batches of `pair_batches`."""
     update = make_update(model, optimizer, seed)
 
     def run(state: TrainState, num_steps: jax.Array, data: PairData, ctx: Context) -> tuple[TrainState, Progress]:
-        num_pairs = data.user_ids.shape[0]
         num_items = ctx.item_counts.shape[0]  # type: ignore[union-attr]
-        per_epoch = steps_per_epoch(num_pairs, batch_size)
-        key = jax.random.key(seed)
+        batch_of = pair_batches(data, batch_size, seed, num_items, max_degree)
         first_step = state.step
-
-        def batch_at(index: jax.Array) -> Batch:
-            step = first_step + index
-            epoch, within = step // per_epoch, step % per_epoch
-            positions = within * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
-            order_rng = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
-            pairs = permute_indices(order_rng, jnp.minimum(positions, num_pairs - 1), num_pairs)
-            users = data.user_ids[pairs]
-            rng = jax.random.fold_in(jax.random.fold_in(key, NEGATIVES), step)
-            return {
-                "user_ids": users,
-                "item_ids": data.item_ids[pairs],
-                "negative_item_ids": sample_negatives(
-                    rng, users, data.indptr, data.items, num_items, max_degree=max_degree
-                ),
-                "mask": positions < num_pairs,
-            }
-
-        return run_steps(update, state, num_steps, batch_at, ctx)
+        return run_steps(update, state, num_steps, lambda index: batch_of(first_step + index), ctx)
 
     return run
 
