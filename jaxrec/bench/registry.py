@@ -27,6 +27,7 @@ WORKLOADS = {
     "alignment": "jaxrec.bench.alignment",
     "sampler": "jaxrec.bench.sampler",
     "ranking": "jaxrec.bench.ranking",
+    "data_parallel_step": "jaxrec.bench.data_parallel_step",
     "item_softmax": "jaxrec.bench.item_softmax",
     "data_prepare": "jaxrec.bench.data_prepare",
     "sasrec_step": "jaxrec.bench.sasrec_step",
