@@ -1,8 +1,9 @@
-"""`python -m jaxrec.prepare [--config FILE] [--out DIR] [--flag value …]`: read, filter, split, and say so.
+"""`python -m jaxrec.prepare [--config FILE] [--out DIR] [--shards DIR] [--flag value …]`: read, filter, split, say so.
 
 The flags are those of an experiment's data, with or without `data.` in front: `--split given`, `--filter.user-core 5`.
 Without `--config` they stand for themselves, with it they are laid over the data of that config.
-What is prepared is kept, so that a run with the same settings starts at once.
+What is prepared is kept, so that a run with the same settings starts at once. With `--shards` nothing is held in
+memory whole: the folder is what training reads.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import sys
+from collections.abc import Callable
 
 import tyro
 from rich.console import Console
@@ -28,10 +30,11 @@ from jaxrec.data.prepared import load_dataset
 from jaxrec.data.published import check_published, counts_beside, published_sentence
 from jaxrec.errors import UserError
 
-_PROGRAM = "python -m jaxrec.prepare [--config FILE] [--out DIR]"
+_PROGRAM = "python -m jaxrec.prepare [--config FILE] [--out DIR] [--shards DIR]"
 _DESCRIPTION = (
     "Read interactions, filter and split them, and say what came of it. --config FILE takes the data of an experiment. "
-    "--out DIR writes the parts as CSV with raw ids, the item texts and the provenance into a new folder."
+    "--out DIR writes the parts as CSV with raw ids, the item texts and the provenance into a new folder. "
+    "--shards DIR streams interactions beyond memory into a new folder of Parquet shards, which --data.path then names."
 )
 
 
@@ -43,11 +46,16 @@ class _NoModel:
 def main(argv: list[str]) -> int:
     """Prepare one dataset; the exit status."""
     out, rest = _take_path(argv, "--out", "a folder")
+    shards, rest = _take_path(rest, "--shards", "a folder")
     config_file, rest = _take_path(rest, "--config", "a Python file, such as configs/lightgcn_yelp_small.py")
     config = _parse(rest, config_file)
     if out is not None:
         check_export_folder(out)
     notices = Console(stderr=True, highlight=False)
+    if shards is not None:
+        if out is not None:
+            raise UserError("--shards: found with --out, allowed: one of them")
+        config = _to_shards(config, shards, notices)
     dataset = _load(config, notices)
     if dataset.source == "sample":
         notices.print(
@@ -57,6 +65,8 @@ def main(argv: list[str]) -> int:
     if out is not None:
         export(dataset, out)
         notices.print(f"jaxrec: written to {out}", soft_wrap=True, markup=False)
+    if shards is not None:
+        notices.print(f"jaxrec: written to {shards}; --data.path {shards} trains on it", soft_wrap=True, markup=False)
     return 0
 
 
@@ -159,13 +169,28 @@ def _parse(argv: list[str], config_file: pathlib.Path | None) -> DataConfig:
 
 
 def _load(config: DataConfig, notices: Console) -> Dataset:
+    try:
+        return load_dataset(config, _teller(notices))
+    except UserError as error:
+        raise UserError(_bare(str(error))) from error
+
+
+def _to_shards(config: DataConfig, folder: pathlib.Path, notices: Console) -> DataConfig:
+    """Write the shards; the config that reads them."""
+    from jaxrec.data.shards.prepare import prepare_shards
+
+    try:
+        prepare_shards(config, folder, _teller(notices))
+    except UserError as error:
+        raise UserError(_bare(str(error))) from error
+    return dataclasses.replace(config, path=str(folder))
+
+
+def _teller(notices: Console) -> Callable[[str], None]:
     def tell(line: str) -> None:
         notices.print(f"jaxrec: {line}", soft_wrap=True, markup=False)
 
-    try:
-        return load_dataset(config, tell)
-    except UserError as error:
-        raise UserError(_bare(str(error))) from error
+    return tell
 
 
 def _is_bare(word: str) -> bool:

@@ -6,6 +6,7 @@ more. Every batch is a function of (seed, step) alone, so that a stream may star
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import sys
@@ -19,6 +20,30 @@ import numpy as np
 _ORDER, _NEGATIVES = 0, 1
 
 
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """Which steps a block holds. An epoch is steps_per_epoch batches; a block never spans two epochs."""
+
+    steps_per_epoch: int
+    block_steps: int
+
+    @property
+    def blocks_per_epoch(self) -> int:
+        """Blocks that hold the steps of an epoch; the last may hold fewer."""
+        return -(-self.steps_per_epoch // self.block_steps)
+
+    def place(self, block: int) -> tuple[int, int, int]:
+        """Epoch of a block, its first step within it, and how many it holds."""
+        epoch, block_of_epoch = divmod(block, self.blocks_per_epoch)
+        first = block_of_epoch * self.block_steps
+        return epoch, first, min(self.block_steps, self.steps_per_epoch - first)
+
+    def counts(self, block: int) -> dict[str, int]:
+        """The first step of a block, counted from that of the first epoch, and how many it holds."""
+        epoch, first, num_steps = self.place(block)
+        return {"first_step": epoch * self.steps_per_epoch + first, "num_steps": num_steps}
+
+
 class EpochBlocks:
     """Blocks of `block_steps` batches, each epoch in an order of its own; what a batch holds is the subclass's.
 
@@ -30,7 +55,7 @@ class EpochBlocks:
         self._num_ordered = num_ordered
         self._batch_size, self._block_steps, self._seed = batch_size, block_steps, seed
         self.steps_per_epoch = -(-num_examples // batch_size)
-        self._blocks_per_epoch = -(-self.steps_per_epoch // block_steps)
+        self._schedule = Schedule(self.steps_per_epoch, block_steps)
         # A stream reads ahead into the next epoch while this one's last blocks are made.
         self._order = functools.lru_cache(maxsize=2)(self._make_order)
 
@@ -44,14 +69,17 @@ class EpochBlocks:
         Each holds the arrays of its batches, [K, ...], and "first_step", "num_steps": int; batches past num_steps are
         wholly masked.
         """
-        import grain  # slow to import, and most data fit the device
-
         epoch, within = divmod(start_step, self.steps_per_epoch)
         first_block, skipped = divmod(within, self._block_steps)
-        first_block += epoch * self._blocks_per_epoch
-        blocks = grain.MapDataset.range(first_block, sys.maxsize).map(self._block)
-        stream = iter(blocks.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)))
+        stream = self._stream(first_block + epoch * self._schedule.blocks_per_epoch)
         return itertools.chain([_without_first(next(stream), skipped)], stream)
+
+    def _stream(self, first_block: int) -> Iterator[dict[str, Any]]:
+        """Whole blocks from one on, read ahead."""
+        import grain  # slow to import, and most data fit the device
+
+        blocks = grain.MapDataset.range(first_block, sys.maxsize).map(self._block)
+        return iter(blocks.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)))
 
     def _make_order(self, epoch: int) -> np.ndarray:
         order = np.arange(self._num_ordered, dtype=np.int32 if self._num_ordered < 2**31 else np.int64)
@@ -59,11 +87,8 @@ class EpochBlocks:
         return order
 
     def _block(self, block: int) -> dict[str, Any]:
-        epoch, block_of_epoch = divmod(block, self._blocks_per_epoch)
-        first = block_of_epoch * self._block_steps
-        num_steps = min(self._block_steps, self.steps_per_epoch - first)
-        counts = {"first_step": epoch * self.steps_per_epoch + first, "num_steps": num_steps}
-        return self._batches(epoch, first, num_steps) | counts
+        epoch, first, num_steps = self._schedule.place(block)
+        return self._batches(epoch, first, num_steps) | self._schedule.counts(block)
 
     def _chosen(self, epoch: int, first: int, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
         """Places in the order of an epoch and whether they are real, both [block_steps, batch_size]."""
@@ -120,20 +145,31 @@ class HostNegatives:
 
         A rank, drawn by the step's own generator, is mapped to an item; a user who has every item gets 0.
         """
-        start = self._indptr[user_ids]
-        degree = self._indptr[user_ids + 1] - start
-        num_negatives = self._num_items - degree
+        degree = self._indptr[user_ids + 1] - self._indptr[user_ids]
+        bounds = np.maximum(self._num_items - degree, 1)
         ranks = np.empty(user_ids.shape, np.int32)
-        for step, (row, bound) in enumerate(zip(ranks, np.maximum(num_negatives, 1), strict=True)):
+        for step, (row, bound) in enumerate(zip(ranks, bounds, strict=True)):
             row[...] = np.random.default_rng([self._seed, _NEGATIVES, first_step + step]).integers(0, bound)
-        # The row's j-th item has items[start + j] - j non-positives below it, which grows with j: the items at or
-        # below the rank-th non-positive are the first ones of the row, counted bit by bit from the highest.
-        below = np.zeros_like(ranks)
-        for bit in reversed(range(int(degree.max(initial=0)).bit_length())):
-            more = below + np.int32(1 << bit)
-            item = self._items[np.minimum(start + more, len(self._items)) - 1]
-            np.copyto(below, more, where=(more <= degree) & (item - more < ranks))
-        return np.where(num_negatives > 0, ranks + below, 0).astype(np.int32)
+        return unseen_items(self._indptr, self._items, self._num_items, user_ids, ranks)
+
+
+def unseen_items(
+    indptr: np.ndarray, items: np.ndarray, num_items: int, user_ids: np.ndarray, ranks: np.ndarray
+) -> np.ndarray:
+    """The ranks-th item that each of user_ids [...] has not, ranks from 0: int32 of the same shape.
+
+    indptr: [U + 1], items: [n] int32, each user's, sorted and without repeats. A user who has every item gets 0.
+    """
+    start = indptr[user_ids]
+    degree = indptr[user_ids + 1] - start
+    # The row's j-th item has items[start + j] - j non-positives below it, which grows with j: the items at or
+    # below the rank-th non-positive are the first ones of the row, counted bit by bit from the highest.
+    below = np.zeros_like(ranks)
+    for bit in reversed(range(int(degree.max(initial=0)).bit_length())):
+        more = below + np.int32(1 << bit)
+        item = items[np.minimum(start + more, len(items)) - 1]
+        np.copyto(below, more, where=(more <= degree) & (item - more < ranks))
+    return np.where(num_items - degree > 0, ranks + below, 0).astype(np.int32)
 
 
 def _without_first(block: dict[str, Any], skipped: int) -> dict[str, Any]:

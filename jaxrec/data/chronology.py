@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.interactions import Interactions
+from jaxrec.errors import UserError
 
 NEVER = np.iinfo(np.int64).max
 """The time of what has not happened."""
@@ -47,6 +48,11 @@ def in_order(targets: Sequence[Interactions], auxiliary: Interactions | None, da
 
     Without times the order is that of the parts and, within a part, of the source.
     """
+    if dataset.shards is not None:
+        raise UserError(
+            f"data.path: {dataset.shards.folder} holds shards, which tell nothing of order; allowed: models of pairs, "
+            "such as bprmf and lightgcn"
+        )
     events = [*targets] if auxiliary is None else [*targets, auxiliary]
     users = np.concatenate([part.user_ids for part in events])
     target = np.int8(dataset.num_behaviors - 1)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from jaxrec.data.interactions import IdMap, Interactions
 from jaxrec.data.packed_text import PackedText
+
+if TYPE_CHECKING:
+    from jaxrec.data.shards.folder import Shards
+
+_COUNTED_AT_ONCE = 1 << 22
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,6 +28,8 @@ class Dataset:
     shallow first, the target last; None where there is one behaviour. Whoever reads them leaves out what came after
     a target.
     item_fields: categorical field of items -> raw values [I] str, "" where unknown.
+    shards: where the training pairs lie in shards on disk (jaxrec.prepare --shards), else None. With them, columns are
+    memory-mapped, and rows are by user and item: they tell nothing of order or time.
     """
 
     name: str
@@ -36,6 +43,7 @@ class Dataset:
     reviews: PackedText | None = None
     auxiliary: Interactions | None = None
     item_fields: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    shards: Shards | None = None
 
     @property
     def users(self) -> IdMap:
@@ -76,7 +84,15 @@ class Dataset:
     @property
     def num_unseen_items(self) -> int:
         """Items of the catalogue without a training interaction."""
-        return self.num_items - len(np.unique(self.train.item_ids))
+        return int(np.count_nonzero(self.item_counts == 0))
+
+    @property
+    def item_counts(self) -> np.ndarray:
+        """Training interactions of each item, [I] int32."""
+        counts, items = np.zeros(self.num_items, np.int64), self.train.item_ids
+        for first in range(0, len(items), _COUNTED_AT_ONCE):
+            counts += np.bincount(items[first : first + _COUNTED_AT_ONCE], minlength=self.num_items)
+        return counts.astype(np.int32)
 
 
 def positives_csr(part: Interactions, num_users: int) -> tuple[np.ndarray, np.ndarray]:

@@ -32,21 +32,13 @@ def apply_filters(
         before = counts(interactions)
         rows = keep(interactions)
         if not rows.any():
-            asked = setting if isinstance(setting, dict) else {name: setting}
-            words = ", ".join(f"data.filter.{field} = {value}" for field, value in asked.items())
-            raise UserError(f"{words}: none of {before['interactions']} interactions is left; allowed: what keeps some")
+            raise nothing_left(name, setting, before["interactions"])
         if not rows.all():
             interactions = interactions.take(rows)
         steps.append({"step": name, "setting": setting, "before": before, "after": counts(interactions)})
 
-    if config.behavior is not None:
-        step("behavior", config.behavior, lambda rows: _behavior_rows(rows, str(config.behavior)))
-    if config.min_rating is not None:
-        step("min_rating", config.min_rating, lambda rows: _ratings(rows) >= np.float32(config.min_rating))
-    if config.start_time is not None:
-        step("start_time", config.start_time, lambda rows: _times(rows, "start_time") >= config.start_time)
-    if config.end_time is not None:
-        step("end_time", config.end_time, lambda rows: _times(rows, "end_time") < config.end_time)
+    for name, setting, keep in row_filters(config):
+        step(name, setting, keep)
     if config.duplicates != "keep":
         step("duplicates", config.duplicates, lambda rows: _without_repeats(rows, config, by_behavior))
     if config.user_core > 0:
@@ -60,6 +52,27 @@ def apply_filters(
             "min_events", config.min_events, lambda rows: np.bincount(rows.user_ids)[rows.user_ids] >= config.min_events
         )
     return compact(interactions), steps
+
+
+def row_filters(config: FilterConfig) -> list[tuple[str, Any, Callable[[Interactions], np.ndarray]]]:
+    """The filters that look at a row alone, in their order: name, setting, and which rows are kept, [n] bool."""
+    found: list[tuple[str, Any, Callable[[Interactions], np.ndarray]]] = []
+    if config.behavior is not None:
+        found.append(("behavior", config.behavior, lambda rows: _behavior_rows(rows, str(config.behavior))))
+    if config.min_rating is not None:
+        found.append(("min_rating", config.min_rating, lambda rows: _ratings(rows) >= np.float32(config.min_rating)))
+    if config.start_time is not None:
+        found.append(("start_time", config.start_time, lambda rows: _times(rows, "start_time") >= config.start_time))
+    if config.end_time is not None:
+        found.append(("end_time", config.end_time, lambda rows: _times(rows, "end_time") < config.end_time))
+    return found
+
+
+def nothing_left(name: str, setting: Any, before: int) -> UserError:
+    """A filter that leaves none of so many interactions."""
+    asked = setting if isinstance(setting, dict) else {name: setting}
+    words = ", ".join(f"data.filter.{field} = {value}" for field, value in asked.items())
+    return UserError(f"{words}: none of {before} interactions is left; allowed: what keeps some")
 
 
 def check_filter(config: FilterConfig) -> None:

@@ -23,6 +23,7 @@ from jaxrec.data.noise import add_noise, check_noise
 from jaxrec.data.packed_text import PackedText
 from jaxrec.data.recipe import recipe, recipe_sha256
 from jaxrec.data.reviews import keep_used
+from jaxrec.data.shards.folder import holds_shards, load_shards, shards_sha256
 from jaxrec.data.source import content_digest, find_source
 from jaxrec.data.splits import check_split, pool, split_with_record
 
@@ -44,6 +45,8 @@ def load_dataset(config: DataConfig, on_event: Callable[[str], None] | None = No
     path = find_source(config)
     if path is None:
         return _from_sample(config)
+    if holds_shards(path):
+        return load_shards(config, path)
     content = content_digest(path)
     sha256 = recipe_sha256(content, config)
     entry = prepared_cache.cache_folder(config.cache) / f"{sha256[:40]}-{jaxrec.__version__}"
@@ -68,6 +71,8 @@ def dataset_sha256(config: DataConfig) -> str:
     path = find_source(config)
     if path is None:
         return recipe_sha256({"sample": VERSION}, _for_sample(config))
+    if holds_shards(path):
+        return shards_sha256(path)
     return recipe_sha256(content_digest(path), config)
 
 

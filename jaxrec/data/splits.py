@@ -49,7 +49,7 @@ def split_with_record(
     record["parts"] = {name: counts(part) for name, part in zip(PARTS, (train, valid, test), strict=True)}
     for name in PARTS:
         if record["parts"][name]["interactions"] == 0:
-            raise UserError(_empty_part(name, config, record["parts"]))
+            raise UserError(why_empty(name, config, record["parts"]))
     return train, valid, test, record
 
 
@@ -221,7 +221,8 @@ def _grouped(order: np.ndarray, interactions: Interactions) -> np.ndarray:
     return grouped_by_user(order, interactions.user_ids, len(interactions.users))
 
 
-def _empty_part(name: str, config: DataConfig, sizes: dict[str, dict[str, int]]) -> str:
+def why_empty(name: str, config: DataConfig, sizes: dict[str, dict[str, int]]) -> str:
+    """Why a part came out empty, and what is allowed. sizes: part -> counts."""
     if config.split == "given":
         found = ", ".join(part for part in PARTS if sizes[part]["interactions"])
         return (

@@ -1,0 +1,1 @@
+"""Interactions beyond memory: prepared by streaming, kept as Parquet shards, read in blocks."""
