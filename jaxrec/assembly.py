@@ -56,6 +56,12 @@ class Assembly:
             return self.ctx
         return dataclasses.replace(self.ctx, histories=replicate(found, self.mesh))
 
+    def of_seed(self, seed: int) -> Assembly:
+        """The same with this seed alone, its hash that of a run by itself."""
+        experiment = dataclasses.replace(self.experiment, seed=seed, seeds=1)
+        found = self.dataset, self.text, self.features, self.profiles, self.rankings
+        return dataclasses.replace(self, experiment=experiment, hash=_run_hash(experiment, *found))
+
     @property
     def devices_line(self) -> str:
         """Devices and mesh in a few words."""
@@ -117,14 +123,25 @@ def assemble(experiment: Experiment[Any], notice: Callable[[str], None]) -> Asse
         text = require_text(text, experiment.model.name)
     configuration.validate_against(experiment, dataset, text, device_count(experiment.devices))
     rankings = load_rankings(experiment.model, dataset)
-    hashes = (None if found is None else found.sha256 for found in (text, features, profiles))
-    made = {"pools_sha256": pools_sha256(experiment.eval.pools, dataset)}
-    made["rankings_sha256"] = None if rankings is None else rankings.sha256
-    run_hash = configuration.config_hash(experiment, dataset.sha256, *hashes, **made)
+    run_hash = _run_hash(experiment, dataset, text, features, profiles, rankings)
     mesh = make_mesh(experiment.devices, experiment.model.mesh_axis)
     model = build_model(experiment.model, dataset.num_users, dataset.num_items)
     ctx = make_context(experiment, dataset, text, mesh, features, profiles, rankings)
     return Assembly(experiment, run_hash, dataset, text, mesh, model, ctx, features, profiles, rankings)
+
+
+def _run_hash(
+    experiment: Experiment[Any],
+    dataset: Dataset,
+    text: TextFeatures | None,
+    features: ItemFeatures | None,
+    profiles: UserProfiles | None,
+    rankings: Rankings | None,
+) -> str:
+    hashes = (None if found is None else found.sha256 for found in (text, features, profiles))
+    made = {"pools_sha256": pools_sha256(experiment.eval.pools, dataset)}
+    made["rankings_sha256"] = None if rankings is None else rankings.sha256
+    return configuration.config_hash(experiment, dataset.sha256, *hashes, **made)
 
 
 def make_context(
@@ -195,8 +212,11 @@ def recorded_run(folder: pathlib.Path) -> tuple[Experiment[Any], dict[str, Any]]
         raise UserError(f"{folder}: no such run folder")
     if not result_path.is_file():
         raise UserError(f"{result_path}: not found, so the run has not finished; start it again to resume it")
-    recorded = read_json(folder / "config.json")
-    return configuration.from_json(recorded.get("experiment", {})), read_json(result_path)
+    recorded, result = read_json(folder / "config.json"), read_json(result_path)
+    if "seeds" in result:
+        some, count = folder / result["runs"][0]["folder"], len(result["seeds"])
+        raise UserError(f"{folder}: holds the runs of {count} seeds, allowed: one of them, such as {some}")
+    return configuration.from_json(recorded.get("experiment", {})), result
 
 
 def check_data(folder: pathlib.Path, result: dict[str, Any], dataset: Dataset, path: str | None) -> None:

@@ -24,6 +24,8 @@ def main(argv: list[str]) -> int:
     profile = None if asked is None else parse_profiled_steps(asked)
     experiment = override(load_config(config_path), rest)
     validate(experiment)
+    if profile is not None and experiment.seeds > 1:
+        raise UserError(f"--profile: found beside seeds {experiment.seeds}, allowed: with one seed")
     if profile is not None and not experiment.model.trains:
         raise UserError(f"--profile: found the model {experiment.model.name}, allowed: one that trains")
     console = Console(stderr=True, highlight=False, quiet=not is_first())
@@ -33,6 +35,7 @@ def main(argv: list[str]) -> int:
     enable_compilation_cache()
 
     from jaxrec.assembly import absolute_paths
+    from jaxrec.multi_seed import print_seeds_result
     from jaxrec.rankings import reads_rankings, with_rankings
     from jaxrec.report import print_result
 
@@ -43,7 +46,8 @@ def main(argv: list[str]) -> int:
         else:
             experiment = with_rankings(experiment, pathlib.Path(experiment.model.rankings))
     folder, result = _run(experiment, pathlib.Path("runs"), workdir, console, profile)
-    print_result(Console(highlight=False, quiet=not is_first()), result, folder)
+    show = print_seeds_result if "seeds" in result else print_result
+    show(Console(highlight=False, quiet=not is_first()), result, folder)
     return 0
 
 
@@ -94,34 +98,40 @@ def execute(
     assembly: Any, folder: pathlib.Path, console: Console, notice: Any, profile: ProfiledSteps | None = None
 ) -> dict[str, Any]:
     """Train (or resume), evaluate once on the test part, and write what a run folder holds."""
-    import time
-
-    from jaxrec.eval.artifacts import per_user_name, save_candidates, save_per_user, save_topk
     from jaxrec.eval.protocols import make_ranking
-    from jaxrec.eval.sampled_ranking import SampledRanking
-    from jaxrec.protocols import rank_protocols
-    from jaxrec.result import make_result
+    from jaxrec.multi_seed import execute_seeds
     from jaxrec.run_folder import write_environment, write_json
     from jaxrec.train.mesh import describe_devices
     from jaxrec.train.signals import StoppedBySignalError
-    from jaxrec.training import make_trainer
+    from jaxrec.training import make_trainer, untrained
 
     experiment, dataset = assembly.experiment, assembly.dataset
     write_environment(folder, describe_devices(assembly.mesh))
     write_json(folder / "data.json", dataset.provenance)
     main = experiment.eval.protocols[0]
     valid = make_ranking(main, dataset, "valid", experiment.eval, assembly.mesh)
-    if experiment.model.trains:
-        trainer = make_trainer(assembly, folder, valid, console, notice, profile)
-        try:
-            trained = trainer.run()
-        except StoppedBySignalError as stopped:
-            notice(f"{stopped}, saved in {folder}; the same command goes on from there")
-            raise SystemExit(stopped.exit_code) from None
-    else:
-        from jaxrec.training import untrained
+    try:
+        if experiment.seeds > 1:
+            return execute_seeds(assembly, folder, valid, console, notice, finish)
+        trains = experiment.model.trains
+        trained = make_trainer(assembly, folder, valid, console, notice, profile).run() if trains else untrained()
+    except StoppedBySignalError as stopped:
+        notice(f"{stopped}, saved in {folder}; the same command goes on from there")
+        raise SystemExit(stopped.exit_code) from None
+    return finish(assembly, trained, folder, valid, notice)
 
-        trained = untrained()
+
+def finish(assembly: Any, trained: Any, folder: pathlib.Path, valid: Any, notice: Any) -> dict[str, Any]:
+    """Rank the test part, once, with what training found, and write what a finished run's folder holds."""
+    import time
+
+    from jaxrec.eval.artifacts import per_user_name, save_candidates, save_per_user, save_topk
+    from jaxrec.eval.sampled_ranking import SampledRanking
+    from jaxrec.protocols import rank_protocols
+    from jaxrec.result import make_result
+    from jaxrec.run_folder import write_json
+
+    experiment, dataset = assembly.experiment, assembly.dataset
     started = time.monotonic()
     notice(f"ranking the test part, once ({', '.join(experiment.eval.protocols)})")
     ranked = rank_protocols(assembly, trained.params, valid)

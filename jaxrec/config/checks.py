@@ -28,6 +28,10 @@ def validate(experiment: Experiment[Any]) -> None:
         for value in leaf.value if isinstance(leaf.value, tuple) else (leaf.value,):
             _require(not isinstance(value, float) or math.isfinite(value), leaf.name, value, "finite numbers")
     _require(0 <= experiment.seed < 2**32, "seed", experiment.seed, "0 to 4294967295")
+    last = experiment.seed + experiment.seeds - 1
+    _require(experiment.seeds >= 1 and last < 2**32, "seeds", experiment.seeds, "1 or more, the last below 4294967296")
+    if experiment.seeds > 1 and not experiment.model.trains:
+        raise UserError(f"seeds: found {experiment.seeds}, but {experiment.model.name} trains nothing; allowed: 1")
     _validate_data(experiment)
     _validate_train(experiment)
     _validate_eval(experiment)

@@ -43,6 +43,8 @@ class Experiment(Generic[ModelConfigT]):
     """Devices and mesh; the result does not depend on them."""
     seed: int = 0
     """Seed of initialisation, batches and negatives. The split has its own: data.split_seed."""
+    seeds: int = dataclasses.field(default=1, metadata={"added": "0.2"})
+    """Seeds that are trained in one program, the first of them `seed`; the result is their mean."""
     name: Annotated[str, tyro.conf.Suppress] = dataclasses.field(default="", metadata={"hash": False})
     """Name of the config file without its ending; set when the file is loaded."""
 

@@ -24,6 +24,17 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(mean, float(np.std(values, ddof=1, dtype=np.float64)) if len(values) > 1 else None)
 
 
+def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """Interval of the mean of two values or more, one a seed, by Student's t with n - 1 degrees of freedom."""
+    from scipy.special import stdtrit
+
+    mean, deviation = spread(values)
+    if deviation is None:
+        raise ValueError("values: found one, allowed: two or more")
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * deviation / len(values) ** 0.5
+    return mean - half, mean + half
+
+
 class Difference(NamedTuple):
     """Mean difference over users, its standard error, and the two-sided p-value of the paired t-test."""
 
