@@ -4,7 +4,7 @@ Paper: UiM (Xu et al., User Plays a Role), Fig. 4: both metrics rise with the le
 Data, settings: those of configs/uim_ml1m_small.py, one seed; training and ranking read the same length.
 Command: python -m jaxrec.study configs/studies/uim_lengths.py --data ml-1m=DIR
 Hardware: two CPU cores.
-Wall time: 5 runs, those of 5, 10 and 30 events shared with uim_history; up to 15 min each on two quiet cores.
+Wall time: 5 runs, those of 5, 10 and 30 events shared with uim_history; 4 to 10 min each on one core.
 Result: docs/results/uim.md
 """
 
