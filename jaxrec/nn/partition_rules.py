@@ -32,7 +32,7 @@ BY_VOCABULARY: PartitionRules = (("(^|/)items/embedding$", ROWS),)
 """Sequence models whose one table of items is read and predicted: by item, as the softmax over items wants it."""
 MULTIMODAL_BY_VOCABULARY: PartitionRules = (
     ("(^|/)output/embedding$", ROWS),
-    ("(^|/)output/bias$", ROW_NUMBERS),
+    ("(^|(?<!attention)/)output/bias$", ROW_NUMBERS),
     (r"(^|/)items/(\w+_)?embedding$", ROWS),
     ("(^|/)user_embedding$", ROWS),
 )
