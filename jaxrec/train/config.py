@@ -10,8 +10,8 @@ from typing import Literal
 class OptimizerConfig:
     """The optimiser and its schedule."""
 
-    name: Literal["adam", "adamw", "sgd"] = "adam"
-    """Which optax optimiser."""
+    name: Literal["adam", "adamw", "sgd", "lazy_adam"] = "adam"
+    """Which optimiser; lazy_adam leaves rows of tables that a step did not read, and their moments, as they are."""
     learning_rate: float = 1e-3
     """Peak learning rate."""
     schedule: Literal["constant", "cosine"] = "constant"

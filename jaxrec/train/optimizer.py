@@ -5,6 +5,7 @@ from __future__ import annotations
 import optax
 
 from jaxrec.train.config import OptimizerConfig
+from jaxrec.train.lazy_adam import lazy_adam
 
 
 def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransformation:
@@ -22,6 +23,8 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientT
         rate = config.learning_rate
     if config.name == "adam":
         transform = optax.adam(rate)
+    elif config.name == "lazy_adam":
+        transform = lazy_adam(rate)
     elif config.name == "adamw":
         transform = optax.adamw(rate, weight_decay=config.weight_decay)
     else:
