@@ -18,7 +18,6 @@ from jaxrec.nn.losses import masked_mean
 DESCRIPTION = "LMMRec's alignment losses (Eq. 7 to 9, batch 512) against a softmax for every direction; same gradient"
 OURS, PLAIN = "jaxrec", "softmax for every direction"
 TEMPERATURE, CALLS = 0.2, 20
-GOAL = 1.5
 
 
 def run(settings: Settings) -> dict:
@@ -43,8 +42,6 @@ def run(settings: Settings) -> dict:
     error = float(jnp.abs(gradient - plain_gradient).max() / jnp.abs(plain_gradient).max())
     checks = {"gradients_equal": error <= 1e-5, "losses_equal": bool(abs(loss - plain_loss) <= 1e-5 * abs(plain_loss))}
     faster = ratios(times, OURS)
-    if settings.scale == "full":
-        checks[f"{GOAL:g}x {PLAIN}"] = faster[PLAIN]["median"] >= GOAL
     return {
         "unit": "seconds a loss and gradient",
         "variants": times,

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import pathlib
 from typing import Any
-
-from jaxrec.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,19 +19,6 @@ class Change:
     def factor(self) -> float:
         """after / before: above 1 is slower."""
         return self.after / self.before
-
-
-def read_report(path: str) -> dict[str, Any]:
-    """A report of `bench run`. Raises UserError where the file is none."""
-    try:
-        report = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; allowed: a report of `bench run --out`") from None
-    except ValueError as error:
-        raise UserError(f"{path}: found no JSON ({error}), allowed: a report of `bench run --out`") from None
-    if not isinstance(report, dict) or report.get("schema") != 1 or not isinstance(report.get("workloads"), dict):
-        raise UserError(f"{path}: found no report of schema 1, allowed: a report of `bench run --out`")
-    return report
 
 
 def compare(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:

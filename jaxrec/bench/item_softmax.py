@@ -20,7 +20,6 @@ from jaxrec.nn.item_softmax import item_softmax_loss
 
 DESCRIPTION = "softmax loss over 618,529 items (1,024 rows) and 12,101 (2,048 rows) against the plain forms"
 OURS, PLAIN, TORCH = "jaxrec", "plain JAX", "torch cross_entropy"
-FASTER, SMALLER = 3.0, 12.0
 TOLERANCE = 1e-5
 COMPARED = 4096
 """Rows of the table's gradient that are compared with the peer's."""
@@ -56,13 +55,8 @@ def run(settings: Settings) -> dict:
         for case in CASES[settings.scale]:
             _prepare(case, settings, stack, variants, checks, temporary)
         times = interleave(variants, settings)
-    big = CASES[settings.scale][0]
-    ours, torch = f"{OURS}, {big.name}", f"{TORCH}, {big.name}"
-    smaller = temporary[f"{PLAIN}, {big.name}"] / temporary[ours]
-    if settings.scale == "full":
-        checks[f"{SMALLER:g}x less temporary memory, {big.name}"] = smaller >= SMALLER
-        if torch in times:
-            checks[f"{FASTER:g}x {torch}"] = times[torch]["median"] / times[ours]["median"] >= FASTER
+    big = CASES[settings.scale][0].name
+    smaller = temporary[f"{PLAIN}, {big}"] / temporary[f"{OURS}, {big}"]
     by_case: dict[str, dict[str, float]] = {}
     for case in CASES[settings.scale]:
         of_case = {name: found for name, found in times.items() if name.endswith(case.name)}

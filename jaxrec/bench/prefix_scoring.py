@@ -20,7 +20,7 @@ DESCRIPTION = (
     "a Llama of 4 layers scores 20 candidates x 4 tokens after a prompt of 256: shared prompt or one prompt each"
 )
 OURS, SINGLE, PLAIN = "jaxrec", "jaxrec, one token each", "a prompt for each candidate"
-GOAL, TOLERANCE = 14.0, 1e-4
+TOLERANCE = 1e-4
 NUM_CANDIDATES, CANDIDATE_LENGTH = 20, 4
 
 
@@ -49,8 +49,6 @@ def run(settings: Settings) -> dict:
     times = interleave(variants, settings)
     faster = ratios(times, OURS)
     checks = {f"{name}: scores equal": bool(error <= TOLERANCE) for name, error in errors.items()}
-    if settings.scale == "full":
-        checks[f"{GOAL:g}x {PLAIN}"] = faster[PLAIN]["median"] >= GOAL
     return {
         "unit": "seconds a request",
         "variants": times,

@@ -24,6 +24,8 @@ from jaxrec.errors import UserError
 WORKLOADS = {
     "lightgcn_step": "jaxrec.bench.lightgcn_step",
     "lightgcn_epoch": "jaxrec.bench.lightgcn_epoch",
+    "step_collectives": "jaxrec.bench.step_collectives",
+    "mf_steps": "jaxrec.bench.mf_steps",
     "alignment": "jaxrec.bench.alignment",
     "sampler": "jaxrec.bench.sampler",
     "ranking": "jaxrec.bench.ranking",
@@ -31,6 +33,7 @@ WORKLOADS = {
     "item_softmax": "jaxrec.bench.item_softmax",
     "data_prepare": "jaxrec.bench.data_prepare",
     "sasrec_step": "jaxrec.bench.sasrec_step",
+    "compile_cache": "jaxrec.bench.compile_cache",
     "reverse_chain": "jaxrec.bench.reverse_chain",
     "capsule_routing": "jaxrec.bench.capsule_routing",
     "retrieval": "jaxrec.bench.retrieval",

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from jaxrec.bench.__main__ import main
-from jaxrec.bench.comparison import compare, failures, read_report
+from jaxrec.bench.comparison import compare, failures
 from jaxrec.bench.lightgcn import LightGCNCase
 from jaxrec.bench.lightgcn_epoch import rejection_sample
 from jaxrec.bench.peer import Peer
 from jaxrec.bench.registry import WORKLOADS, load
+from jaxrec.bench.report import read_report
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
 from jaxrec.bench.synthetic import interaction_pairs, lightgcn_workload, triple_batches

@@ -9,7 +9,7 @@ def test_the_small_form_measures_a_process_of_its_own():
     report = data_prepare.run(Settings(repeats=1, scale="small"))
     assert report["rows"] == 20_000
     assert 0 < report["interactions_after_filter"] < 20_000
-    assert report["checks"] == {"under_60_s": True, "under_4_gb": True}
+    assert report["checks"] == {}
     assert report["variants"]["jaxrec"]["seconds"] == [report["seconds"]]
     assert 30 < report["peak_rss_mb"] < 1000
     assert report["cpu_seconds"] > 0

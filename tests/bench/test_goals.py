@@ -1,0 +1,150 @@
+"""The goals beside reports: which are met, which cannot be told, and that each names what its workload measures."""
+
+import json
+
+import pytest
+
+from jaxrec.bench import (
+    alignment,
+    capsule_routing,
+    compile_cache,
+    data_prepare,
+    generation,
+    item_softmax,
+    lightgcn,
+    lightgcn_epoch,
+    lightgcn_step,
+    mf_steps,
+    prefix_scoring,
+    ranking,
+    reverse_chain,
+    sampler,
+    sasrec_step,
+    step_collectives,
+)
+from jaxrec.bench.__main__ import main
+from jaxrec.bench.commands import goals_command
+from jaxrec.bench.goal import Figure, Goal, Ratio, judge
+from jaxrec.bench.goals import GOALS, judge_all, select
+from jaxrec.bench.registry import WORKLOADS
+
+VARIANTS = {
+    "lightgcn_step": {lightgcn_step.OURS, lightgcn.GRAPH_NETWORK, *lightgcn.TORCH_VARIANTS},
+    "lightgcn_epoch": {lightgcn_epoch.OURS, *(f"{name}, Python sampler" for name in lightgcn.TORCH_VARIANTS)},
+    "sasrec_step": {sasrec_step.OURS, *sasrec_step.TORCH_VARIANTS},
+    "item_softmax": {
+        f"{name}, {item_softmax.CASES['full'][0].name}" for name in (item_softmax.OURS, item_softmax.TORCH)
+    },
+    "ranking": {ranking.COUNTED, ranking.LISTED, *ranking.TORCH_VARIANTS},
+    "prefix_scoring": {prefix_scoring.OURS, prefix_scoring.SINGLE, prefix_scoring.PLAIN},
+    "mf_steps": {mf_steps.OURS, mf_steps.TORCH},
+    "compile_cache": {compile_cache.WARM, compile_cache.COLD},
+    "reverse_chain": {reverse_chain.OURS, reverse_chain.TORCH},
+    "sampler": {sampler.DEVICE, sampler.BLOCKS, *sampler.LOADERS},
+    "alignment": {alignment.OURS, alignment.PLAIN},
+    "capsule_routing": {*capsule_routing.OURS, *capsule_routing.TORCH},
+    "generation": {f"{name}, batch {size}" for name in (generation.OURS, generation.PEER) for size in (1, 8)},
+}
+
+
+def report_of(medians, checks=None, scale="full", kind="cpu"):
+    variants = {name: {"seconds": [value], "median": value, "min": value} for name, value in medians.items()}
+    return {
+        "schema": 1,
+        "environment": {"device_kind": kind},
+        "settings": {"scale": scale},
+        "workloads": {"lightgcn_step": {"variants": variants, "checks": checks or {}}},
+    }
+
+
+@pytest.mark.parametrize("goal", GOALS, ids=lambda goal: f"{goal.id} {goal.subject} {goal.against}")
+def test_a_goal_names_what_its_workload_measures(goal):
+    assert goal.workload in WORKLOADS
+    assert goal.must is not None or goal.aim is not None
+    if goal.must is not None and goal.aim is not None:
+        assert goal.find.within(goal.aim, goal.must)
+    if isinstance(goal.find, Ratio):
+        assert {goal.find.ours, goal.find.peer} <= VARIANTS[goal.workload]
+
+
+def test_figures_are_of_programs_and_times_that_are_reported():
+    paths = [goal.find.path for goal in GOALS if isinstance(goal.find, Figure) and len(goal.find.path) > 1]
+    assert paths == [
+        ("programs", step_collectives.FEATURES, "collective_bytes"),
+        (compile_cache.FIRST_STEP, compile_cache.WARM, "median"),
+    ]
+
+
+def test_all_sixteen_are_there():
+    assert list(dict.fromkeys(goal.id for goal in select([]))) == [f"P{number}" for number in range(1, 17)]
+    assert {goal.id for goal in select(["P6", "L2"])} == {"P6", "L2"}
+    assert len(select(["P6"])) == 2
+
+
+def test_ratios_are_of_medians_and_minima():
+    entry = {
+        "variants": {"ours": {"median": 2.0, "min": 1.0}, "peer": {"median": 11.0, "min": 8.0}},
+        "checks": {"equal": True},
+    }
+    goal = Goal("P0", "step", "a step", "peer", Ratio("ours", "peer"), 5, 12)
+    judged = judge(goal, entry)
+    assert (judged.measured, judged.minima, judged.met, judged.verdict) == (5.5, 8.0, True, "met")
+    assert judge(goal, entry | {"checks": {"equal": False}}).met is False
+    assert judge(goal, {"variants": {"ours": entry["variants"]["ours"]}, "checks": {}}).met is None
+
+
+@pytest.mark.parametrize(("at_most", "met"), [(True, False), (False, True)])
+def test_a_figure_is_a_limit_or_a_least(at_most, met):
+    goal = Goal("P0", "step", "bytes", "", Figure(("programs", "ours", "temporary_bytes"), "B", at_most), 64, None)
+    entry = {"variants": {}, "checks": {}, "programs": {"ours": {"temporary_bytes": 65}}}
+    assert judge(goal, entry).met is met
+    assert judge(goal, {"variants": {}, "checks": {}}).measured is None
+
+
+def test_goals_hold_at_full_scale_on_their_device_alone():
+    medians = {lightgcn_step.OURS: 1.0, lightgcn.GRAPH_NETWORK: 6.0}
+    found = {judged.goal.id: judged for judged in judge_all(report_of(medians))}
+    assert found["P3"].met
+    assert found["P1"].verdict == "not measured: no --torch-python"
+    assert found["P10"].verdict == "not measured: not run"
+    assert judge_all(report_of(medians, scale="small")) == []
+    assert {judged.goal.id for judged in judge_all(report_of(medians, kind="an accelerator"))} == {"L4"}
+
+
+def test_the_command_runs_each_workload_once_and_keeps_one_report(monkeypatch, tmp_path, capsys):
+    asked = []
+
+    class Done:
+        returncode = 0
+
+    def run(command, check):
+        asked.append(command[command.index("run") + 1])
+        report = report_of({lightgcn_step.OURS: 1.0, lightgcn.GRAPH_NETWORK: 4.0})
+        report["workloads"] = {asked[-1]: report["workloads"]["lightgcn_step"]}
+        with open(command[command.index("--out") + 1], "w", encoding="utf-8") as file:
+            json.dump(report, file)
+        return Done()
+
+    monkeypatch.setattr(goals_command.subprocess, "run", run)
+    path = tmp_path / "report.json"
+    assert main(["goals", "P3", "P1", "P10", "--out", str(path)]) == 1
+    assert asked == ["lightgcn_step", "ranking"]
+    assert json.loads(path.read_text())["workloads"].keys() == {"lightgcn_step", "ranking"}
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["P1", "P3", "P10"]
+    assert "4x, missed" in lines[1]
+    monkeypatch.setattr(goals_command.subprocess, "run", lambda command, check: type("Dead", (), {"returncode": -9}))
+    assert main(["goals", "P3"]) == 1
+    assert "ended with status -9" in capsys.readouterr().err
+
+
+def test_goals_that_are_none_are_the_users_mistake(capsys):
+    assert main(["goals", "P17"]) == 2
+    assert "'P17', allowed P1, P2" in capsys.readouterr().err
+
+
+def test_the_figures_of_preparing_have_their_goals():
+    goals = [goal for goal in GOALS if goal.workload == "data_prepare"]
+    entry = {"variants": {}, "checks": {}, "seconds": 14.1, "peak_rss_mb": 5000.0}
+    assert data_prepare.ROWS["full"] == 10_000_000
+    assert [judge(goal, entry).verdict for goal in goals] == ["met, aim too", "missed"]
