@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
-import numpy as np
 
 from jaxrec import config as configuration
 from jaxrec.config import Experiment
@@ -160,7 +159,7 @@ def make_context(
     if experiment.model.needs_graph:
         form = getattr(experiment.model, "graph_options", {})
         graph = build_graph(train.user_ids, train.item_ids, dataset.num_users, dataset.num_items, **form)
-    columns: dict[str, Any] = {"item_counts": np.bincount(train.item_ids, minlength=dataset.num_items).astype(np.int32)}
+    columns: dict[str, Any] = {"item_counts": dataset.item_counts}
     if text is not None and experiment.model.needs_text:
         columns |= {
             "user_text": text.user,

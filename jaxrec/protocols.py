@@ -113,7 +113,7 @@ def _references(assembly: Assembly, test: AnyRanking) -> dict[str, Evaluation]:
     if isinstance(test, RetrievedRanking):
         # What the user had last is in no pool.
         return {"retriever": test.retriever_reference()} | found
-    if assembly.experiment.data.split == "leave_one_out":
+    if assembly.experiment.data.split == "leave_one_out" and assembly.dataset.shards is None:
         merged = histories(assembly.dataset, "test", REPEATED, merged=True)
         ctx = Context(item_counts=assembly.ctx.item_counts, histories=replicate(merged, assembly.mesh))
         found["repeat_last"] = repeat_last_reference(test, ctx)

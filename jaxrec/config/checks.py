@@ -41,7 +41,10 @@ def validate(experiment: Experiment[Any]) -> None:
 
 
 def resolve(experiment: Experiment[Any], dataset: Dataset, text: object | None) -> Experiment[Any]:
-    """The experiment with what `auto` leaves to the data decided: text where there is some, learned otherwise."""
+    """The experiment with what `auto` leaves to the data decided: text where there is some, learned otherwise; and
+    shards as the input where there are some."""
+    if dataset.shards is not None and experiment.train.input == "auto":
+        experiment = dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, input="shards"))
     if getattr(experiment.model, "text_source", None) != "auto":
         return experiment
     model = dataclasses.replace(experiment.model, text_source="learned" if text is None else "text")
@@ -114,6 +117,7 @@ def _validate_train(experiment: Experiment[Any]) -> None:
     for name in ("epochs", "batch_size", "eval_every", "device_budget_mb", "log_every"):
         _require(getattr(train, name) >= 1, f"train.{name}", getattr(train, name), "1 or more")
     _require(train.patience >= 0, "train.patience", train.patience, "0 (never stop early) or more")
+    _require(train.input_workers >= 0, "train.input_workers", train.input_workers, "0 (threads) or more")
     _require(
         train.checkpoint_every_seconds > 0, "train.checkpoint_every_seconds", train.checkpoint_every_seconds, "above 0"
     )
@@ -163,6 +167,10 @@ def _validate_eval(experiment: Experiment[Any]) -> None:
     if experiment.eval.pools is not None:
         _require("retrieved" in protocols, "eval.pools", experiment.eval.pools, "None without eval.protocols retrieved")
     _require(experiment.eval.candidates_seed >= 0, "eval.candidates_seed", experiment.eval.candidates_seed, "0 or more")
+    most = experiment.eval.max_users
+    _require(most is None or most >= 1, "eval.max_users", most, "1 or more, or None")
+    if most is not None and protocols != ("full",):
+        raise UserError(f"eval.max_users: found {most} with eval.protocols {' '.join(protocols)}, allowed: full alone")
     cold = experiment.eval.cold_start_events
     _require(cold is None or cold >= 0, "eval.cold_start_events", cold, "0 or more, or None")
     _require(experiment.eval.save_topk >= 0, "eval.save_topk", experiment.eval.save_topk, "0 (none) or more")

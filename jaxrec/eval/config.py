@@ -29,5 +29,7 @@ class EvalConfig:
     whose users alone are ranked then. What it holds stands for it in the hash."""
     candidates_seed: int = dataclasses.field(default=0, metadata={"added": "0.2"})
     """Seed of the candidates of sampled99; apart from the training seed, so that seeds share candidates."""
+    max_users: int | None = dataclasses.field(default=None, metadata={"added": "0.2"})
+    """Users that `full` ranks in each part at most, drawn by their raw ids, the same in every run; None ranks all."""
     cold_start_events: int | None = dataclasses.field(default=None, metadata={"added": "0.2"})
     """Users with at most so many events before the target get metrics of their own, too; None for no such slice."""

@@ -73,7 +73,7 @@ class FullRanking:
 
     def __init__(self, dataset: Dataset, part: Part, config: EvalConfig, mesh: Mesh | None = None) -> None:
         self.config = config
-        self.users = ranked_users(dataset, part, config.mask_valid_at_test)
+        self.users = ranked_users(dataset, part, config.mask_valid_at_test, config.max_users)
         self._check(part)
         self._mesh = mesh if mesh is not None else Mesh(np.asarray(jax.local_devices()[:1]), ("data",))
         self._list_length = min(max((*config.k, config.save_topk)), self.users.num_items)

@@ -9,8 +9,11 @@ import numpy as np
 
 from jaxrec.data.dataset import Dataset, positives_csr
 from jaxrec.data.interactions import Interactions
+from jaxrec.data.stable_hash import user_hashes
 
 Part = Literal["valid", "test"]
+
+_DRAWN = 0x5553  # seed of the users that are drawn: the same in every run
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,12 +45,22 @@ class RankedUsers:
         return self.num_items - np.diff(self.masked_indptr)
 
 
-def ranked_users(dataset: Dataset, part: Part, mask_valid_at_test: bool) -> RankedUsers:
-    """Targets from `part`; masked are train items, and at test also those of valid where told so."""
+def ranked_users(dataset: Dataset, part: Part, mask_valid_at_test: bool, max_users: int | None = None) -> RankedUsers:
+    """Targets from `part`; masked are train items, and at test also those of valid where told so.
+
+    max_users: of more users with a target so many are drawn, by their raw ids, and the others left out.
+    """
     targets = dataset.valid if part == "valid" else dataset.test
     masks = ("train", "valid") if part == "test" and mask_valid_at_test else ("train",)
     seen = [dataset.train, dataset.valid][: len(masks)]
-    return from_interactions(targets, seen, dataset.num_users, dataset.num_items, masks)
+    with_target = np.flatnonzero(np.bincount(targets.user_ids, minlength=dataset.num_users))
+    if max_users is not None and len(with_target) > max_users:
+        hashes = user_hashes(dataset.train, _DRAWN)[with_target]
+        drawn = np.zeros(dataset.num_users, bool)
+        drawn[with_target[np.argsort(hashes, kind="stable")[:max_users]]] = True
+        targets, *seen = (rows.take(drawn[rows.user_ids]) for rows in (targets, *seen))
+    users = from_interactions(targets, seen, dataset.num_users, dataset.num_items, masks)
+    return dataclasses.replace(users, num_without_target=dataset.num_users - len(with_target))
 
 
 def from_interactions(

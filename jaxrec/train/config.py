@@ -39,10 +39,13 @@ class TrainConfig:
     """Validation metric that chooses the best step."""
     patience: int = 10
     """Evaluations without improvement before training stops; 0 never stops early."""
-    input: Literal["auto", "device", "blocks"] = "auto"
-    """Interactions on the device, or streamed in blocks; `auto` streams what exceeds device_budget_mb."""
+    input: Literal["auto", "device", "blocks", "shards"] = "auto"
+    """Interactions on the device, streamed in blocks, or read from shards; `auto` streams what exceeds
+    device_budget_mb, and reads from shards where data.path is a folder of them."""
     device_budget_mb: int = 2048
     """Interactions larger than this are streamed."""
+    input_workers: int = dataclasses.field(default=0, metadata={"added": "0.2", "hash": False})
+    """Processes that read shards ahead, each its share; 0 reads in threads of the training process."""
     checkpoint_every_seconds: float = dataclasses.field(default=60.0, metadata={"hash": False})
     """Time between two checkpoints; what a killed run loses at most."""
     log_every: int = dataclasses.field(default=100, metadata={"hash": False})

@@ -177,10 +177,14 @@ class _BlockStream:
 def make_input(
     dataset: Dataset, config: TrainConfig, seed: int, notice: Callable[[str], None], model_config: Any = None
 ) -> TrainingInput:
-    """The input that config.input asks for; `auto` streams what exceeds the device budget.
+    """The input that config.input asks for; `auto` streams what exceeds the device budget, and reads shards.
 
     model_config.input: what a batch holds, "pairs" where a model does not say.
     """
+    if config.input == "shards" or (config.input == "auto" and dataset.shards is not None):
+        from jaxrec.train.shard_input import make_shard_input  # which stands on this module
+
+        return make_shard_input(dataset, config, seed, notice, model_config)
     if getattr(model_config, "input", "pairs") != "pairs":
         source, shape = sequence_source(dataset, model_config, config.batch_size, notice)
         megabytes = sum(leaf.nbytes for leaf in jax.tree.leaves(source)) / 2**20
