@@ -43,9 +43,7 @@ def main(argv: list[str]) -> int:
         notices.print(f"jaxrec: {message}", soft_wrap=True, markup=False)
 
     if arguments.retriever is not None and not (arguments.history and _ranked_by(arguments.run) is not None):
-        raise UserError(
-            f"--retriever: found {arguments.retriever}, allowed: with --history, of a run of SEALR or PALR"
-        )
+        raise UserError(f"--retriever: found {arguments.retriever}, allowed: with --history, of a run of SEALR or PALR")
     recommender = Recommender.from_run(arguments.run, notice)
     if recommender.dataset.source == "sample":
         notice("the run was trained on the built-in sample: synthetic users and items")
@@ -86,7 +84,9 @@ def _with_what_was_told(
     return [dataclasses.replace(one, told=history) for one, history in zip(listed, told, strict=True)]
 
 
-def _of_new_users(recommender: Recommender, arguments: argparse.Namespace, notice: Callable[[str], None]) -> list[Listed]:
+def _of_new_users(
+    recommender: Recommender, arguments: argparse.Namespace, notice: Callable[[str], None]
+) -> list[Listed]:
     """The list of each history."""
     from jaxrec.serve.given_histories import read_histories
 

@@ -50,4 +50,4 @@ def test_from_reviews_to_a_table_and_lists_with_their_reasons(tmp_path, monkeypa
     assert {one["sentiment"].split()[-1] for one in listed["told"]} <= {"Positive", "Neutral", "Negative"}
     assert all(1 <= item["retriever_place"] <= 12 and item["placed_by_model"] for item in listed["items"])
     assert run_command(recommend.main, ["--run", str(tmp_path / "run"), "--history", "item_0001"]) == 2
-    assert "allowed: a run of a model that reads histories" in capsys.readouterr().err.replace("\n", " ")
+    assert "whose candidates a model chose that reads histories" in capsys.readouterr().err.replace("\n", " ")

@@ -21,6 +21,7 @@ from jaxrec.eval.pools import Pools, write_pools
 from jaxrec.eval.ranking import FullRanking
 from jaxrec.precompute.requests import Plan
 from jaxrec.precompute.step import Job, Made, Step
+from jaxrec.ranker.folders import write_retriever
 from jaxrec.ranker.users import halves
 
 _VERSION = 1
@@ -126,6 +127,7 @@ def _run(job: Job, folder: Path) -> Made:
     pools = make_pools(dataset, chosen, items[rows], scores[rows], config.count, config.inject_target)
     write_pools(folder, pools, dataset)
     _keep_own_metrics(run_folder, result, folder)
+    write_retriever(folder, run_folder)
     counts = _counts(pools)
     reached, evaluated = counts["targets_found"], counts["evaluation_users"]
     job.notice(

@@ -49,7 +49,7 @@ class PromptTokens:
     """
 
     def __init__(self, tokenizer: Tokenizer, texts: ItemTexts, config: PromptConfig) -> None:
-        self._tokenizer, self._texts, self._config = tokenizer, texts, config
+        self.tokenizer, self._texts, self._config = tokenizer, texts, config
         self._template = template_of(config)
         self._cue = tuple(tokenizer.encode(_CUE))
         self._said: dict[str, tuple[int, ...]] = {}
@@ -74,7 +74,7 @@ class PromptTokens:
         other = self._items.setdefault(tokens, item)
         if other != item:
             found = f"{self._texts.texts[other]!r} and {self._texts.texts[item]!r}"
-            raise UserError(f"{self._tokenizer.source}: the items {found} have the same tokens; other names are needed")
+            raise UserError(f"{self.tokenizer.source}: the items {found} have the same tokens; other names are needed")
         return tokens
 
     def encode(self, example: Example) -> Encoded:
@@ -135,9 +135,9 @@ class PromptTokens:
 
     def _behind(self, text: str, before: str) -> tuple[int, ...]:
         """The tokens that a text adds behind another; on its own a tokenizer may begin it otherwise."""
-        first = self._cue if before == _CUE else tuple(self._tokenizer.encode(before))
-        both = tuple(self._tokenizer.encode(before + text))
-        return both[len(first) :] if both[: len(first)] == first else tuple(self._tokenizer.encode(text))
+        first = self._cue if before == _CUE else tuple(self.tokenizer.encode(before))
+        both = tuple(self.tokenizer.encode(before + text))
+        return both[len(first) :] if both[: len(first)] == first else tuple(self.tokenizer.encode(text))
 
     def _template_tokens(self) -> list[tuple[int, ...]]:
         """The words before, between and behind the lists; single values are of them."""
@@ -150,5 +150,5 @@ class PromptTokens:
                 # Each value brings the blank before it.
                 texts[-1] = texts[-1].removesuffix(" ")
                 texts.append(words)
-        first = tuple(self._tokenizer.encode(texts[0], special_tokens=True))
+        first = tuple(self.tokenizer.encode(texts[0], special_tokens=True))
         return [first, *(self._behind(text, "a") for text in texts[1:])]

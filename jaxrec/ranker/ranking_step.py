@@ -14,17 +14,14 @@ from jax.sharding import Mesh
 
 from jaxrec.errors import UserError
 from jaxrec.eval.rankings import Rankings, write_rankings
-from jaxrec.llm.decoder import unstack
-from jaxrec.llm.generate import Generator
-from jaxrec.llm.score import Scorer
-from jaxrec.llm.sharding import place
-from jaxrec.models.sealr_config import ASKED, PromptConfig, RankingConfig, TuningConfig
+from jaxrec.models.sealr_config import TuningConfig
 from jaxrec.precompute.requests import Plan
 from jaxrec.precompute.step import Job, Made, Step
 from jaxrec.ranker.inputs import PROMPTS, RULES, inputs_identity, read_inputs
+from jaxrec.ranker.ordering import ask, lists_of, rank
 from jaxrec.ranker.prompt_tokens import Encoded, PromptTokens, prompt_words
-from jaxrec.ranker.ranking import Ranked, Request, Tell, full_order, rank_by_generation, rank_by_score
-from jaxrec.ranker.tuned import Tuned, read_tuned, untuned_tokenizer
+from jaxrec.ranker.ranking import Ranked, Tell
+from jaxrec.ranker.tuned import read_tuned, untuned_tokenizer
 from jaxrec.ranker.users import divide
 from jaxrec.train.config import DevicesConfig
 from jaxrec.train.mesh import make_mesh
@@ -72,22 +69,16 @@ def _run(job: Job, folder: Path) -> Made:
     pools = inputs.pools_of(users)
     decoder = config.tuning.decoder
     tuned = read_tuned(tuning_folder, decoder, config.tuning.dtype)
-    tokens = PromptTokens(tuned.tokenizer, inputs.texts, config.prompt)
-    encoded = [tokens.encode(example) for example in inputs.examples(users)]
-    requests = [
-        Request(one.prompt, [tokens.item(item) for item in pool[pool >= 0].tolist()])
-        for one, pool in zip(encoded, pools, strict=True)
-    ]
-    _check_lengths(requests, tuned, ASKED if config.ranking.method == "generate" else 1)
+    asked = ask(tuned, inputs.texts, config.prompt, config.ranking.method, inputs.examples(users), pools)
     start = time.monotonic()
     mesh = _mesh(config.tuning)
-    ranked = _rank(requests, tuned, tokens, config.prompt, config.ranking, mesh, _teller(job, len(requests), start))
+    ranked = rank(asked, tuned, config.prompt, config.ranking, mesh, _teller(job, len(users), start))
     seconds = time.monotonic() - start
     rankings = _rankings(users, pools, ranked, np.isin(users, division.validation), config.ranking.refill)
     write_rankings(folder, rankings, dataset)
     times = {"seconds": seconds, "users": len(users), "device": jax.devices()[0].device_kind, "devices": _count(mesh)}
     (folder / TIMES).write_text(json.dumps(times, indent=1) + "\n", encoding="utf-8")
-    counts = _counts(encoded, pools, ranked)
+    counts = _counts(asked.encoded, pools, ranked)
     job.notice(
         f"ranking: {len(users):,} users, prompts of {counts['prompt_tokens']['mean']:,.0f} tokens, "
         f"{counts['cut_histories']:,} histories cut; {len(users) / max(seconds, 1e-9):,.2f} users a second"
@@ -108,36 +99,10 @@ def _run(job: Job, folder: Path) -> Made:
     )
 
 
-def _rank(
-    requests: Sequence[Request],
-    tuned: Tuned,
-    tokens: PromptTokens,
-    prompt: PromptConfig,
-    config: RankingConfig,
-    mesh: Mesh | None,
-    tell: Tell,
-) -> list[Ranked]:
-    adapters = None if tuned.adapters is None else place(tuned.adapters, tuned.config, mesh)
-    params = place(tuned.params, tuned.config, mesh)
-    if config.method == "score":
-        scorer = Scorer(params, tuned.config, config.batch_size, mesh, adapters)
-        # An item with a token of its own begins no other.
-        endings = () if prompt.items == "new_tokens" else (tokens.separator[0], tokens.end)
-        return rank_by_score(scorer, requests, endings, tell)
-    # Layers one after the other make the steps of an answer faster, where one device holds them.
-    params = unstack(params) if mesh is None else params
-    generator = Generator(params, tuned.config, (tokens.end,), config.batch_size, mesh, adapters)
-    return rank_by_generation(generator, requests, tokens.separator, ASKED, tell)
-
-
 def _rankings(
     users: np.ndarray, pools: np.ndarray, ranked: Sequence[Ranked], valid: np.ndarray, refill: str
 ) -> Rankings:
-    items, scores = np.full(pools.shape, -1, np.int32), np.full(pools.shape, np.nan, np.float32)
-    for row, one in enumerate(ranked):
-        order = full_order(one) if refill == "retriever" else one.order
-        items[row, : len(order)] = pools[row][pools[row] >= 0][order]
-        scores[row, : len(order)] = one.scores[order]
+    items, scores = lists_of(pools, ranked, refill)
     placed = np.array([len(one.order) for one in ranked], np.int32)
     return Rankings(users, items, placed, scores, valid)
 
@@ -152,17 +117,6 @@ def _counts(encoded: Sequence[Encoded], pools: np.ndarray, ranked: Sequence[Rank
         "candidates": int((pools >= 0).sum()),
         "placed_by_model": sum(len(one.order) for one in ranked),
     }
-
-
-def _check_lengths(requests: Sequence[Request], tuned: Tuned, items: int) -> None:
-    """One clear line before anything is computed."""
-    longest = max(len(request.prompt) for request in requests)
-    answer = items * (max(len(one) for request in requests for one in request.candidates) + 1) + 1
-    if longest + answer > tuned.config.max_positions:
-        raise UserError(
-            f"prompt.max_tokens: found prompts of {longest} tokens and answers of up to {answer}; "
-            f"allowed: {tuned.config.max_positions} together, all that the decoder reads"
-        )
 
 
 def _teller(job: Job, total: int, start: float) -> Tell:

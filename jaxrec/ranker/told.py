@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,24 +9,12 @@ from typing import Any
 import numpy as np
 
 from jaxrec.data.dataset import Dataset
-from jaxrec.errors import UserError
 from jaxrec.eval.pools import candidates_folder, read_pools
 from jaxrec.eval.rankings import read_rankings
 from jaxrec.precompute.sentiment.files import read_labels
 from jaxrec.ranker.examples import rows_in_order, sentiment_text
-
-
-@dataclasses.dataclass(frozen=True)
-class Told:
-    """Of one user, in raw ids. history: items, oldest first, with the sentiment that was told of each, None where none
-    was; at most as many as the prompt's setting, which may have been cut to its token budget. places: of each item of
-    the list, its place in the retriever's order, from 1. num_placed: the first so many items are the model's choice,
-    the others stand as the retriever has them.
-    """
-
-    history: tuple[tuple[str, str | None], ...]
-    places: dict[str, int]
-    num_placed: int
+from jaxrec.ranker.folders import needed_folder
+from jaxrec.serve.listing import Told
 
 
 def told_of(model: Any, dataset: Dataset, raw_user_ids: Sequence[str]) -> list[Told | None]:
@@ -38,7 +24,9 @@ def told_of(model: Any, dataset: Dataset, raw_user_ids: Sequence[str]) -> list[T
     """
     folder = Path(model.rankings)
     rankings, pools = read_rankings(model.rankings, dataset), read_pools(candidates_folder(model.rankings), dataset)
-    labels = read_labels(_sentiment_folder(folder), dataset)["train"].sentiment if model.prompt.sentiment else None
+    labels = (
+        read_labels(needed_folder(folder, "sentiment"), dataset)["train"].sentiment if model.prompt.sentiment else None
+    )
     rows, indptr = rows_in_order(dataset.train, dataset.num_users)
     found: list[Told | None] = []
     for user in dataset.users.encode(raw_user_ids).tolist():
@@ -55,11 +43,3 @@ def told_of(model: Any, dataset: Dataset, raw_user_ids: Sequence[str]) -> list[T
         order = {str(item): number for number, item in enumerate(raw, start=1)}
         found.append(Told(history, order, int(rankings.num_ranked[place[0]])))
     return found
-
-
-def _sentiment_folder(ranking: Path) -> Path:
-    path = ranking / "manifest.json"
-    try:
-        return ranking.parent / json.loads(path.read_text(encoding="utf-8"))["needs"]["sentiment"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: does not name the folder of its sentiments; make the step ranking anew") from None

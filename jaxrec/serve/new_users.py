@@ -64,7 +64,7 @@ def new_users(dataset: Dataset, model: Any, params: Params, ctx: Context, histor
         notes.append("the model has a vector of each user; a new one gets the mean of all")
     if ctx.user_fields or ctx.user_numbers:
         notes.append("nothing is known of the profile of a new user")
-    return NewUsers(_dataset(dataset, pairs, count), changed, params, _context(ctx, tokens, count), tuple(notes))
+    return NewUsers(of_new_users(dataset, pairs, count), changed, params, _context(ctx, tokens, count), tuple(notes))
 
 
 def _name(model: Any) -> str:
@@ -105,8 +105,9 @@ def _context(ctx: Context, tokens: tuple[np.ndarray, ...], count: int) -> Contex
     )
 
 
-def _dataset(dataset: Dataset, pairs: list[tuple[int, int]], count: int) -> Dataset:
-    """What they did of the target behaviour as the training part of new users; items and their texts as they are."""
+def of_new_users(dataset: Dataset, pairs: Sequence[tuple[int, int]], count: int) -> Dataset:
+    """What they did of the target behaviour, (user, item), oldest first, as the training part of `count` new users;
+    items and their texts as they are."""
     users = IdMap(np.asarray([f"new user {row + 1}" for row in range(count)]))
     columns = np.asarray(pairs, np.int32).reshape(-1, 2)
     train = Interactions(columns[:, 0], columns[:, 1], users, dataset.items)

@@ -82,7 +82,7 @@ class Recommender:
 
         Raises UserError for an unknown user or item, and for k below 1 or above the size of the catalogue.
         """
-        self._check_k(k)
+        self.check_k(k)
         allowed = self._allowed(allow, deny)
         if unknown == "popularity":
             users = self.dataset.users.encode(raw_user_ids)
@@ -116,7 +116,7 @@ class Recommender:
 
         Raises UserError for an unknown item, and for a model that scores without vectors.
         """
-        self._check_k(k)
+        self.check_k(k)
         if self._items is None:
             raise UserError("similar items: the model scores users without item vectors, so no two items are compared")
         item = int(known_ids([raw_item_id], self.dataset.items, "item")[0])
@@ -126,7 +126,8 @@ class Recommender:
         cosines[item] = -np.inf
         return self._named(*_best(np.where(np.isfinite(cosines), cosines, -np.inf), k))
 
-    def _check_k(self, k: int) -> None:
+    def check_k(self, k: int) -> None:
+        """Raises: UserError for a k below 1 or above the size of the catalogue."""
         if not 1 <= k <= self.dataset.num_items:
             raise UserError(f"k: {k} is not between 1 and the {self.dataset.num_items} items of the catalogue")
 

@@ -116,7 +116,7 @@ def scores_by_hand(made, users):
 
 
 def test_a_written_list_holds_the_pool_and_behind_ten_items_the_retrievers_order(inputs, tmp_path, monkeypatch):
-    monkeypatch.setattr("jaxrec.ranker.ranking_step.ASKED", 3)
+    monkeypatch.setattr("jaxrec.ranker.ordering.ASKED", 3)
     found, saved = run(job(inputs, method="generate", user_limit=2), tmp_path / "refilled")
     assert (saved["part"] == "test").sum() == 2
     assert set(saved["num_ranked"]) == {3}

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrec.data.interactions import IdMap
 from jaxrec.errors import UserError
 from jaxrec.models.m3bsr import DenoisingConfig
 from jaxrec.models.registry import build_model
-from jaxrec.recommend import _histories
+from jaxrec.serve.given_histories import read_histories, split_ratings
 from jaxrec.serve.new_users import new_users
 from jaxrec.serve.recommender import Recommender
 from tests.eval.given import build_dataset
@@ -149,9 +150,16 @@ def test_a_history_of_one_item_is_the_whole_reason():
 
 
 def test_histories_are_read_from_the_command_line():
-    assert _histories(["a, b", '"x,y",z'], ()) == [{"": ["a", "b"]}, {"": ["x,y", "z"]}]
-    assert _histories(["click=a"], ()) == [{"": ["click=a"]}]
-    assert _histories(["click=a,b", "c"], ("click", "favor")) == [{"click": ["a", "b"], "": ["c"]}]
-    assert _histories([""], ()) == [{"": []}]
+    assert read_histories(["a, b", '"x,y",z'], ()) == [{"": ["a", "b"]}, {"": ["x,y", "z"]}]
+    assert read_histories(["click=a"], ()) == [{"": ["click=a"]}]
+    assert read_histories(["click=a,b", "c"], ("click", "favor")) == [{"click": ["a", "b"], "": ["c"]}]
+    assert read_histories([""], ()) == [{"": []}]
     with pytest.raises(UserError, match="found click twice"):
-        _histories(["click=a", "click=b"], ("click", "favor"))
+        read_histories(["click=a", "click=b"], ("click", "favor"))
+
+
+def test_ratings_stand_behind_the_last_colon_of_what_is_no_id():
+    items = IdMap(np.asarray(["a", "a:5", "b"]))
+    ids, ratings = split_ratings(["a", "a:5", "a:4", "a:5:1.5", "b:x", "b:nan", "c:2"], items)
+    assert ids == ["a", "a:5", "a", "a:5", "b:x", "b:nan", "c"]
+    np.testing.assert_array_equal(ratings, [np.nan, np.nan, 4.0, 1.5, np.nan, np.nan, 2.0])
