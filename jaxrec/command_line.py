@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from jaxrec.compiler_flags import set_compiler_flags
 from jaxrec.config.load import config_files
-from jaxrec.distributed import TakingPart, find_gang, is_first
+from jaxrec.distributed import TakingPart, find_gang
 from jaxrec.errors import UserError
 
 OK, BUG, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
@@ -95,8 +95,8 @@ def run_command(
         if among_others == "alone":
             return main(words)
         gang, words = find_gang(words, os.environ)
-        with TakingPart(gang, computing=among_others == "all"):
-            return main(words) if among_others == "all" or is_first() else OK
+        with TakingPart(gang, computing=among_others == "all") as working:
+            return main(words) if working else OK
     except UserError as error:
         sys.stderr.write(f"jaxrec: error: {' '.join(str(error).split())}\n")
         return USER_ERROR

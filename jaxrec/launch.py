@@ -13,7 +13,7 @@ from rich.console import Console
 
 from jaxrec.command_line import run_command, split_launch_arguments
 from jaxrec.config import Experiment, load_config, override, validate
-from jaxrec.distributed import agree, first_ahead, is_first, require_same
+from jaxrec.distributed import agree, barrier, first_ahead, is_first, require_same
 from jaxrec.errors import UserError
 from jaxrec.train.profiling import ProfiledSteps, parse_profiled_steps
 
@@ -106,8 +106,9 @@ def execute(
     from jaxrec.training import make_trainer, untrained
 
     experiment, dataset = assembly.experiment, assembly.dataset
-    write_environment(folder, describe_devices(assembly.mesh))
-    write_json(folder / "data.json", dataset.provenance)
+    if is_first():
+        write_environment(folder, describe_devices(assembly.mesh))
+        write_json(folder / "data.json", dataset.provenance)
     main = experiment.eval.protocols[0]
     valid = make_ranking(main, dataset, "valid", experiment.eval, assembly.mesh)
     try:
@@ -125,8 +126,6 @@ def finish(assembly: Any, trained: Any, folder: pathlib.Path, valid: Any, notice
     """Rank the test part, once, with what training found, and write what a finished run's folder holds."""
     import time
 
-    from jaxrec.eval.artifacts import per_user_name, save_candidates, save_per_user, save_topk
-    from jaxrec.eval.sampled_ranking import SampledRanking
     from jaxrec.protocols import rank_protocols
     from jaxrec.result import make_result
     from jaxrec.run_folder import write_json
@@ -137,6 +136,18 @@ def finish(assembly: Any, trained: Any, folder: pathlib.Path, valid: Any, notice
     ranked = rank_protocols(assembly, trained.params, valid)
     result = make_result(assembly, trained, ranked)
     result["seconds"]["eval"] = round(result["seconds"]["eval"] + time.monotonic() - started, 3)
+    if is_first():
+        _write_ranked(folder, ranked, dataset)
+        write_json(folder / "result.json", result)
+    barrier("the result")
+    return result
+
+
+def _write_ranked(folder: pathlib.Path, ranked: Any, dataset: Any) -> None:
+    """What every protocol leaves beside the result."""
+    from jaxrec.eval.artifacts import per_user_name, save_candidates, save_per_user, save_topk
+    from jaxrec.eval.sampled_ranking import SampledRanking
+
     evaluations = {}
     for protocol, one in ranked.items():
         evaluations |= {per_user_name(protocol, "valid"): one.valid, per_user_name(protocol, "test"): one.test}
@@ -147,8 +158,6 @@ def finish(assembly: Any, trained: Any, folder: pathlib.Path, valid: Any, notice
         if drawn:
             save_candidates(folder, drawn, dataset)
     save_per_user(folder, evaluations, dataset)
-    write_json(folder / "result.json", result)
-    return result
 
 
 __all__ = ["Experiment", "UserError", "execute", "main"]

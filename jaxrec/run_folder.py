@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from jaxrec.config import Experiment, first_difference, to_json
+from jaxrec.distributed import barrier, is_first
 from jaxrec.errors import UserError
 
 SCHEMA = 1
@@ -29,8 +30,13 @@ def claim(folder: pathlib.Path, experiment: Experiment[Any], run_hash: str) -> I
     """Create the folder or check that it belongs to this experiment, and keep other processes out while it is used.
 
     Raises UserError for a folder of another experiment (naming the first field that differs), one that cannot be
-    written, and one that another process is training in. Nothing is written over.
+    written, and one that another process is training in. Nothing is written over. Of the processes of one run the first
+    does this for all.
     """
+    if not is_first():
+        barrier("the run folder")
+        yield
+        return
     recorded_path = folder / "config.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,6 +50,7 @@ def claim(folder: pathlib.Path, experiment: Experiment[Any], run_hash: str) -> I
             except BlockingIOError:
                 raise UserError(f"{folder}: another process is running in it") from None
             _check_or_record(recorded_path, experiment, run_hash)
+            barrier("the run folder")
             yield
     except OSError as error:
         if error.errno not in _NOT_WRITABLE:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from rich.console import Console
 
 from jaxrec.assembly import Assembly
+from jaxrec.distributed import is_first
 from jaxrec.eval.protocols import AnyRanking
 from jaxrec.train.checkpoint import Checkpoints
 from jaxrec.train.display import TrainingDisplay
 from jaxrec.train.input import make_input
 from jaxrec.train.loop import Trainer, TrainResult
-from jaxrec.train.metrics_log import MetricsLog
+from jaxrec.train.metrics_log import MetricsLog, NoLog
 from jaxrec.train.optimizer import make_optimizer
 from jaxrec.train.profiling import ProfiledSteps, Profiler
 
@@ -45,7 +46,9 @@ def make_trainer(
         seed=experiment.seed,
         evaluate=lambda params: valid.evaluate(assembly.model, params, assembly.ctx).metrics,
         checkpoints=Checkpoints(folder / "checkpoints"),
-        open_log=lambda step: MetricsLog(folder, resume_step=step, tensorboard=train.tensorboard),
+        open_log=lambda step: (
+            MetricsLog(folder, resume_step=step, tensorboard=train.tensorboard) if is_first() else NoLog()
+        ),
         display=TrainingDisplay(console, total_steps, train.epochs),
         notice=notice,
         profiler=Profiler(folder, profile, notice),

@@ -110,7 +110,7 @@ class Member:
             waited = f"waited {gang.join_timeout:g} seconds for all {gang.num_processes} processes"
             if self._board is None:
                 raise UserError(waited) from None
-            missing = ", ".join(str(process) for process in self._board.missing())
+            missing = ", ".join(str(process) for process in self._board.missing() if process > 0)
             raise UserError(f"{waited}; these have not come: {missing}") from None
         if "refused" in message:
             raise UserError(f"process {gang.process_id} cannot take part: {message['refused']}")

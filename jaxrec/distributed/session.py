@@ -70,33 +70,53 @@ def first_ahead(name: str) -> Iterator[None]:
         barrier(name)
 
 
+@contextlib.contextmanager
+def first_alone(name: str) -> Iterator[bool]:
+    """What process 0 does on its own devices while the others wait; yields whether this process does it."""
+    global _member
+    member = _member
+    if is_first():
+        _member = None
+    try:
+        yield member is None or member.gang.process_id == 0
+    finally:
+        _member = member
+    barrier(name)
+
+
 class TakingPart:
     """Context in which this process is one of its gang, from before the first device is touched; None: it is alone.
 
     When it ends with an error, the others stop as well, and the process exits at once: a usual end of the
     interpreter would wait for them. When another process is lost, this one exits with status 3
-    (jaxrec.distributed.member). computing: their devices are devices of one run.
+    (jaxrec.distributed.member). computing: their
+    devices are devices of one run; otherwise the first does all the work, as if it were alone, and the others wait.
     """
 
     def __init__(self, gang: Gang | None, *, computing: bool = True) -> None:
         self._gang, self._computing = gang, computing
+        self._member: Member | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> bool:
+        """Whether this process has a part in the work."""
         global _member
-        if self._gang is not None:
-            _member = Member(self._gang, _versions())
-            if self._computing:
-                _start_jax(self._gang)
+        if self._gang is None:
+            return True
+        self._member = Member(self._gang, _versions())
+        if self._computing:
+            _member = self._member
+            _start_jax(self._gang)
+        return self._computing or self._gang.process_id == 0
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
         global _member
-        member = _member
+        member = self._member
         if member is None:
             return
         if error is None or isinstance(error, SystemExit):
-            barrier("end")
+            member.wait("end")
             member.end()
             _member = None
             if self._computing:
@@ -144,3 +164,4 @@ def _start_jax(gang: Gang) -> None:
         heartbeat_timeout_seconds=int(10 * gang.stop_timeout) + 60,
         shutdown_timeout_seconds=int(gang.stop_timeout),
     )
+    jax.devices()  # the processes tell each other of their devices: all must be here

@@ -12,6 +12,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jaxrec.distributed import place
 from jaxrec.eval.config import EvalConfig
 from jaxrec.eval.metrics import BEYOND, all_metrics, mean_metrics
 from jaxrec.eval.ranking import Evaluation
@@ -67,7 +68,7 @@ class CandidateRanking:
             ranks = jax.jit(self._ranker(model), out_shardings=spread)
             self._compiled[id(model)] = model, jax.jit(functools.partial(encode, model)), ranks
         _, compiled_encode, rank = self._compiled[id(model)]
-        encoded, items = jax.device_put(compiled_encode(params, ctx), NamedSharding(self._mesh, P()))
+        encoded, items = place(compiled_encode(params, ctx), NamedSharding(self._mesh, P()))
         return self.of_ranks(np.asarray(rank(encoded, items, self._blocks)).reshape(-1)[: len(self.user_ids)])
 
     def of_ranks(self, ranks: np.ndarray) -> Evaluation:

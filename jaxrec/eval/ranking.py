@@ -14,6 +14,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxrec.data.dataset import Dataset
+from jaxrec.distributed import place
 from jaxrec.errors import UserError
 from jaxrec.eval.blocks import UserBlocks, block_size, user_blocks
 from jaxrec.eval.config import EvalConfig
@@ -99,7 +100,7 @@ class FullRanking:
         compiled = self._compiled.setdefault(id(model), _Compiled(model))
         replicated = NamedSharding(self._mesh, P())
         # The parameters may lie on another mesh than the one that ranks.
-        encoded, items = jax.device_put(compiled.encode(params, ctx), replicated)
+        encoded, items = place(compiled.encode(params, ctx), replicated)
         host_blocks, blocks = self._blocks_for(model, encoded)
         if lists not in compiled.rank:
             compiled.rank[lists] = jax.jit(self._ranker(model, lists), out_shardings=replicated)

@@ -19,6 +19,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from jaxrec.distributed import agree, barrier, is_first
 from jaxrec.errors import UserError
 
 SCHEMA = 1
@@ -52,23 +53,35 @@ class Checkpoints:
         return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
 
     def save(self, step: int, state: Any, meta: dict[str, Any], best_step: int | None) -> None:
-        """Write one checkpoint, then drop those that are neither among the last two nor the best."""
+        """Write one checkpoint, then drop those that are neither among the last two nor the best.
+
+        Every process writes what it holds of the state; the first does the rest, in a folder that all of them see.
+        """
         target = self.folder / str(step)
-        if not target.exists():
+        if not agree(target.exists()):
             partial = self.folder / f"{step}.partial"
-            shutil.rmtree(partial, ignore_errors=True)
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                self._require_space(state)
+                if is_first():
+                    shutil.rmtree(partial, ignore_errors=True)
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    self._require_space(state)
+                barrier("a checkpoint begins")
                 with ocp.StandardCheckpointer() as checkpointer:
                     checkpointer.save(partial / "state", state)
                     checkpointer.wait_until_finished()
-                (partial / "meta.json").write_text(json.dumps({"schema": SCHEMA, **meta}))
-                (partial / "files.json").write_text(json.dumps(_checksums(partial)))
-                partial.rename(target)
+                barrier("a checkpoint is written")
+                if is_first():
+                    (partial / "meta.json").write_text(json.dumps({"schema": SCHEMA, **meta}))
+                    (partial / "files.json").write_text(json.dumps(_checksums(partial)))
+                    partial.rename(target)
             except OSError as error:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise UserError(f"{self.folder}: cannot write a checkpoint: {error.strerror or error}") from error
+        if is_first():
+            self._drop_others(step, best_step)
+        barrier("a checkpoint is kept")
+
+    def _drop_others(self, step: int, best_step: int | None) -> None:
         last = {*self.steps()[-2:], step}
         # The best that each of the last two knows of: the newest may turn out damaged.
         kept = last | {best_step} | {self._best_step_of(kept_step) for kept_step in last}
@@ -100,7 +113,7 @@ class Checkpoints:
         one that wrote the checkpoint.
         """
         damaged: list[str] = []
-        for step in reversed(self.steps()):
+        for step in reversed(agree(self.steps())):
             try:
                 restored = self.restore(step, abstract)
             except DamagedCheckpointError as error:
@@ -126,31 +139,29 @@ class Checkpoints:
             state = checkpointer.restore(folder / "state", abstract, strict=False)
         # Restored arrays may share host memory with the reader; a copy of their own is safe to donate.
         state = jax.tree.map(lambda leaf: leaf.copy(), state)
-        return Restored(state, json.loads((folder / "meta.json").read_text()), step)
+        return Restored(state, self._meta(step), step)
 
     def meta(self, step: int) -> dict[str, Any]:
         """Meta data of one checkpoint."""
         self.verify(step)
-        return json.loads((self.folder / str(step) / "meta.json").read_text())
+        return self._meta(step)
+
+    def _meta(self, step: int) -> dict[str, Any]:
+        return agree(json.loads((self.folder / str(step) / "meta.json").read_text()) if is_first() else {})
 
     def verify(self, step: int) -> None:
         """Raise DamagedCheckpointError, naming the file, unless every file is as it was written."""
-        folder = self.folder / str(step)
-        try:
-            written = json.loads((folder / "files.json").read_text())
-            found = _checksums(folder)
-        except (OSError, ValueError) as error:
-            raise DamagedCheckpointError(f"checkpoint {step}: files.json cannot be read ({error})") from error
-        for name, expected in written.items():
-            if found.get(name) != expected:
-                state = "is missing" if name not in found else "differs from what was written"
-                raise DamagedCheckpointError(f"checkpoint {step}: {name} {state}")
+        damage = agree(_damage(self.folder / str(step)) if is_first() else None)
+        if damage is not None:
+            raise DamagedCheckpointError(f"checkpoint {step}: {damage}")
 
     def discard_after(self, step: int) -> None:
         """Remove checkpoints newer than a step (the damaged ones that a resume passed over)."""
-        for newer in self.steps():
-            if newer > step:
-                shutil.rmtree(self.folder / str(newer), ignore_errors=True)
+        if is_first():
+            for newer in self.steps():
+                if newer > step:
+                    shutil.rmtree(self.folder / str(newer), ignore_errors=True)
+        barrier("newer checkpoints are gone")
 
 
 def _require_widths(written: Any, abstract: Any, step: int) -> None:
@@ -165,6 +176,19 @@ def _require_widths(written: Any, abstract: Any, step: int) -> None:
 def _named(tree: Any) -> list[tuple[str, Any]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
+
+
+def _damage(folder: pathlib.Path) -> str | None:
+    """What differs from what was written, if anything."""
+    try:
+        written = json.loads((folder / "files.json").read_text())
+        found = _checksums(folder)
+    except (OSError, ValueError) as error:
+        return f"files.json cannot be read ({error})"
+    for name, expected in written.items():
+        if found.get(name) != expected:
+            return f"{name} {'is missing' if name not in found else 'differs from what was written'}"
+    return None
 
 
 def _checksums(folder: pathlib.Path) -> dict[str, list[int]]:

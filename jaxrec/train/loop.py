@@ -1,7 +1,8 @@
 """The training loop: calls the compiled steps, evaluates, stops early, saves and resumes.
 
 The loop decides nothing that enters a result by the clock: evaluations fall on epochs, batches follow from
-(seed, step), and how steps are divided into calls does not change them.
+(seed, step), and how steps are divided into calls does not change them. What the clock does decide, the first process
+decides for all.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxrec.distributed import agree, stop_wanted
 from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Model
 from jaxrec.train.checkpoint import Checkpoints, DamagedCheckpointError
@@ -119,7 +121,7 @@ class Trainer:
                 steps = min(per_epoch - step % per_epoch, self.config.log_every - step % self.config.log_every)
                 # The first call is one step: nobody knows yet how long one takes.
                 steps = max(1, min(steps, int(_SECONDS_PER_CALL / seconds_per_step))) if seconds_per_step else 1
-                steps = self.profiler.steps(step, steps)
+                steps = agree(self.profiler.steps(step, steps))
                 started = time.monotonic()
                 with self.profiler.around(step):
                     state, progress = call(state, steps)
@@ -143,14 +145,15 @@ class Trainer:
                 saved = False
                 if step % per_epoch == 0 and (int(epoch) % self.config.eval_every == 0 or step == total):
                     saved = self._evaluate(state, step, log)
-                if stop.number is not None or time.monotonic() - saved_at >= self.config.checkpoint_every_seconds:
+                stopped_by = stop_wanted(stop.number)
+                if agree(stopped_by is not None or time.monotonic() - saved_at >= self.config.checkpoint_every_seconds):
                     self._save(state, step)
                     saved = True
                 if saved:
                     saved_at = time.monotonic()
-                if stop.number is not None:
+                if stopped_by is not None:
                     log.close()
-                    raise StoppedBySignalError(stop.number, step)
+                    raise StoppedBySignalError(stopped_by, step)
             if step > first_step:
                 self._save(state, step)
         log.close()
@@ -182,7 +185,7 @@ class Trainer:
         started = time.monotonic()
         metrics = self.evaluate(state.params)
         self._seconds["eval"] += time.monotonic() - started
-        value = metrics[self.config.monitor]
+        value = agree(metrics[self.config.monitor])
         if not np.isfinite(value):
             raise UserError(
                 f"step {step}: validation {self.config.monitor} is {value}; nothing to choose the best step by"

@@ -42,6 +42,16 @@ class MetricsLog:
             self._tensorboard.close()
 
 
+class NoLog(MetricsLog):
+    """The log of a process that is not the first: it writes nothing."""
+
+    def __init__(self) -> None:
+        self._tensorboard = None
+
+    def write(self, *, step: int, epoch: int, split: str, metrics: dict[str, float], seconds: float) -> None:
+        """Nothing."""
+
+
 def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl; a last line that a killed process left unfinished is dropped."""
     if not path.is_file():

@@ -1,0 +1,63 @@
+"""One process of a run of the tiny model: FOLDER EPOCHS [killed]. Where it says so, process 1 is killed at the end."""
+
+import os
+import pathlib
+import signal
+import sys
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from rich.console import Console
+
+from jaxrec.command_line import run_command
+from jaxrec.distributed import barrier, is_first
+from jaxrec.train.checkpoint import Checkpoints
+from jaxrec.train.config import DevicesConfig, OptimizerConfig, TrainConfig
+from jaxrec.train.display import TrainingDisplay
+from jaxrec.train.input import make_input
+from jaxrec.train.loop import Trainer
+from jaxrec.train.mesh import make_mesh, replicate
+from jaxrec.train.metrics_log import MetricsLog, NoLog
+from jaxrec.train.optimizer import make_optimizer
+from tests.train.tiny import RULES, TinyModel, tiny_context, tiny_dataset
+
+
+def trainer(folder, epochs, devices):
+    """A line of metrics a step, a checkpoint an epoch."""
+    config = TrainConfig(
+        optimizer=OptimizerConfig(learning_rate=0.05), monitor="score", epochs=epochs, batch_size=64, eval_every=1,
+        patience=0, log_every=1, checkpoint_every_seconds=0.0,
+    )  # fmt: skip
+    mesh = make_mesh(DevicesConfig(count=devices), "model")
+    everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+    total = jax.jit(lambda table: table.sum(), out_shardings=everywhere)
+    folder.mkdir(exist_ok=True)
+    return Trainer(
+        model=TinyModel(),
+        optimizer=make_optimizer(config.optimizer, 100),
+        ctx=replicate(tiny_context(mesh), mesh),
+        mesh=mesh,
+        rules=RULES,
+        data=make_input(tiny_dataset(), config, seed=3, notice=lambda message: None),
+        config=config,
+        seed=3,
+        evaluate=lambda params: {"score": float(np.asarray(total(params["item_embedding"])))},
+        checkpoints=Checkpoints(folder / "checkpoints"),
+        open_log=lambda step: MetricsLog(folder, resume_step=step) if is_first() else NoLog(),
+        display=TrainingDisplay(Console(quiet=True), 1, epochs),
+        notice=lambda message: None,
+    )
+
+
+def main(argv):
+    trainer(pathlib.Path(argv[0]), int(argv[1]), jax.device_count()).run()
+    if argv[2:] == ["killed"]:
+        if not is_first():
+            os.kill(os.getpid(), signal.SIGKILL)
+        barrier("that nobody else comes to")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, among_others="all"))
