@@ -99,11 +99,14 @@ def test_the_default_folder_is_named_by_config_and_hash_and_a_seed_has_its_own(t
 def test_one_csv_with_a_ratio_split(tmp_path, capsys):
     write_csv(tmp_path / "my.csv")
     arguments = ["--data.path", "my.csv", "--data.split", "ratio", "--workdir", "run"]
-    assert start("lightgcn_amazon_book", *arguments, "--eval.save-topk", "5", *QUICK) == 0
+    assert start("lightgcn_amazon_book", *arguments, "--eval.save-topk", "5", "--profile", "0:1", *QUICK) == 0
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["dataset"]["source"] == "path"
     assert result["dataset"]["num_users"] == 25
-    assert "built-in sample" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "built-in sample" not in said
+    assert "profile of steps 0 to 0 in run/profile" in said
+    assert "jit_run" in (tmp_path / "run" / "profile" / "summary.txt").read_text()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import importlib
 import sys
 from typing import NoReturn, Protocol
 
+from jaxrec.compiler_flags import set_compiler_flags
 from jaxrec.errors import UserError
 
 COMMANDS = ("list", "run", "goals", "compare")
@@ -36,6 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0, 1 where a comparison fails or a check or goal does not hold, 2 for the user's mistake."""
+    set_compiler_flags()
     try:
         options = make_parser().parse_args(arguments)
         return options.execute(options)

@@ -1,9 +1,12 @@
 """Traces of training steps: which steps, what is in them, and that they change no number."""
 
+import pathlib
 import types
 
 import pytest
 
+from jaxrec import launch
+from jaxrec.command_line import run_command
 from jaxrec.errors import UserError
 from jaxrec.train.profile_summary import operation_times, summary_text
 from jaxrec.train.profiling import ProfiledSteps, Profiler, parse_profiled_steps
@@ -63,6 +66,12 @@ def test_steps_that_training_does_not_reach_are_told(tmp_path):
     trainer.run()
     assert notices == ["nothing was profiled: training did not come to the steps of --profile"]
     assert not (tmp_path / "run" / "profile").exists()
+
+
+def test_a_model_that_trains_nothing_has_nothing_to_profile(capsys):
+    config = pathlib.Path(__file__).parents[2] / "configs" / "popularity_amazon_book.py"
+    assert run_command(launch.main, ["--config", str(config), "--profile", "5"]) == 2
+    assert capsys.readouterr().err == "jaxrec: error: --profile: found the model popularity, allowed: one that trains\n"
 
 
 def test_the_time_of_an_operation_is_without_those_inside_it():
