@@ -18,8 +18,9 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxrec.nn.score_chunks import items_at_once, over_chunks, rows_at_once, scores_at_once
-from jaxrec.nn.sharding import Axes, sum_over_rows
+from jaxrec.nn.sharding import Axes, by_batch, sum_over_rows
 
+_WHOLE, _BY_ITEMS, _BY_ROWS = "whole", "by items", "by rows"
 LOWEST = -1e30
 """A finite start for maxima, so that items that score -inf add nothing."""
 
@@ -40,11 +41,10 @@ def item_softmax_loss(
     hidden: [N, D]; table: [I, D] item vectors; targets: [N] int32 items; mask: [N] bool; bias: [I] or None. Sums are
     float32 whatever the inputs are. chunk: for how many items the scores of all N rows may exist at a time, by default
     as many as the device does well with. num_items: so many rows of the table are items, all of them by default; those
-    behind (jaxrec.nn.partition_rules.pad_rows) are no candidates, and their gradient is 0. On a mesh each device takes
-    its share of the items, whether it holds the whole table or that share; what devices tell each other does not grow
-    with the table. Differentiable (backward, once) in hidden, table and bias.
+    behind (jaxrec.nn.partition_rules) are no candidates. On a mesh each device takes its share of the items, whether it
+    holds the whole table or that share. Differentiable (backward, once) in hidden, table and bias.
     """
-    hidden, targets = jnp.where(mask[:, None], hidden, 0), jnp.where(mask, targets, 0)
+    hidden, targets = by_batch(jnp.where(mask[:, None], hidden, 0), mesh), jnp.where(mask, targets, 0)
     weights = mask.astype(jnp.float32) / jnp.maximum(mask.sum(), 1)
     num_items = len(table) if num_items is None else num_items
     if mesh is not None and (missing := -len(table) % mesh.size):
@@ -68,24 +68,24 @@ def _loss(
 ) -> jax.Array:
     """Sum of the rows' losses by their weights [N] float32, which get no gradient; most: scores at a time."""
     arguments = hidden, table, bias, targets, weights
-    return _on_shares(lambda share: share.loss(most)[0], mesh, False)(*arguments)
+    return _on_shares(lambda share: share.loss(most)[0], mesh, _WHOLE)(*arguments)
 
 
 def _forward(hidden: Any, table: Any, bias: Any, targets: Any, weights: Any, most: int, mesh: Mesh | None) -> Any:
     arguments = hidden, table, bias, targets, weights
     items = len(table) // (1 if mesh is None else mesh.size)
     if rows := rows_at_once(len(hidden), items, most):
-        results = False, (False, True, True)
+        results = _WHOLE, (_BY_ROWS, _BY_ITEMS, _BY_ITEMS)
         loss, gradients = _on_shares(lambda share: share.loss_and_gradients(rows), mesh, results)(*arguments)
         return loss, (gradients, None)
-    loss, log_partitions = _on_shares(lambda share: share.loss(most), mesh, (False, False))(*arguments)
+    loss, log_partitions = _on_shares(lambda share: share.loss(most), mesh, (_WHOLE, _WHOLE))(*arguments)
     return loss, (None, (*arguments, log_partitions))
 
 
 def _backward(most: int, mesh: Mesh | None, kept: Any, cotangent: jax.Array) -> Any:
     gradients, arguments = kept
     if gradients is None:
-        results = False, True, True
+        results = _BY_ROWS, _BY_ITEMS, _BY_ITEMS
         gradients = _on_shares(lambda share, found: share.gradients(found, most), mesh, results)(*arguments)
     return *jax.tree.map(lambda gradient: gradient * cotangent.astype(gradient.dtype), gradients), None, None
 
@@ -93,24 +93,23 @@ def _backward(most: int, mesh: Mesh | None, kept: Any, cotangent: jax.Array) -> 
 _loss.defvjp(_forward, _backward)
 
 
-def _on_shares(function: Callable[..., Any], mesh: Mesh | None, by_items: Any) -> Callable[..., Any]:
+def _on_shares(function: Callable[..., Any], mesh: Mesh | None, results: Any) -> Callable[..., Any]:
     """function(share, *whole) as a function of a share's arrays and of what every device has whole.
 
-    by_items: for each result whether it has a row for each item; the others must be equal on all devices.
+    results: how each lies; what is by rows comes from _Share.of_all_items, all else that is whole is equal everywhere.
     """
     if mesh is None:
         return lambda *arguments: function(_Share(*arguments[:5]), *arguments[5:])
     axes = tuple(mesh.axis_names)
 
-    def spec(shared: bool) -> PartitionSpec:
-        return PartitionSpec(axes) if shared else PartitionSpec()
-
     def run(*arguments: Any) -> Any:
+        row_axis = None if len(arguments[0]) % mesh.shape["data"] else "data"
+        specs = {_WHOLE: PartitionSpec(), _BY_ITEMS: PartitionSpec(axes), _BY_ROWS: PartitionSpec(row_axis)}
         return jax.shard_map(
-            lambda *local: function(_Share(*local[:5], axes=axes), *local[5:]),
+            lambda *local: function(_Share(*local[:5], axes=axes, row_axis=row_axis), *local[5:]),
             mesh=mesh,
-            in_specs=tuple(spec(place in (1, 2)) for place in range(len(arguments))),
-            out_specs=jax.tree.map(spec, by_items),
+            in_specs=tuple(specs[_BY_ITEMS if place in (1, 2) else _WHOLE] for place in range(len(arguments))),
+            out_specs=jax.tree.map(specs.__getitem__, results),
             check_vma=False,  # nothing is differentiated through it: the gradient is our own
         )(*arguments)
 
@@ -119,7 +118,7 @@ def _on_shares(function: Callable[..., Any], mesh: Mesh | None, by_items: Any) -
 
 @dataclasses.dataclass(frozen=True)
 class _Share:
-    """All rows and one device's share of the items; axes: the mesh axes that items are shared over."""
+    """All rows and one device's share of the items; axes: what items are shared over, row_axis: what the batch is."""
 
     hidden: jax.Array
     table: jax.Array
@@ -127,6 +126,14 @@ class _Share:
     targets: jax.Array
     weights: jax.Array
     axes: Axes = ()
+    row_axis: str | None = None
+
+    def of_all_items(self, by_rows: jax.Array) -> jax.Array:
+        """Rows [N, D] summed over every device's items: this device's share of them, where the batch is shared."""
+        if self.row_axis is None:
+            return sum_over_rows(by_rows, self.axes)
+        by_rows = jax.lax.psum_scatter(by_rows, self.row_axis, scatter_dimension=0, tiled=True)
+        return sum_over_rows(by_rows, tuple(axis for axis in self.axes if axis != self.row_axis))
 
     def places(self) -> jax.Array:
         """[N] int32 place of each target in this share, outside of it where another device has it."""
@@ -176,7 +183,7 @@ class _Share:
         start = jnp.zeros(self.hidden.shape, jnp.float32), jnp.zeros_like(self.table), _zeros(self.bias)
         size = items_at_once(len(self.hidden), len(self.table), most)
         by_hidden, by_table, by_bias = over_chunks(add, start, len(self.table), size)
-        by_hidden = sum_over_rows(by_hidden, self.axes)
+        by_hidden = self.of_all_items(by_hidden)
         return by_hidden.astype(self.hidden.dtype), by_table, _like(by_bias, self.bias)
 
     def loss_and_gradients(self, num_rows: int) -> Any:
@@ -205,7 +212,7 @@ class _Share:
         by_table = jnp.zeros(self.table.shape[::-1], jnp.float32)
         start = jnp.zeros(()), jnp.zeros(self.hidden.shape, jnp.float32), by_table, _zeros(self.bias)
         loss, by_hidden, by_table, by_bias = over_chunks(add, start, len(self.hidden), num_rows)
-        by_hidden = sum_over_rows(by_hidden, self.axes).astype(self.hidden.dtype)
+        by_hidden = self.of_all_items(by_hidden).astype(self.hidden.dtype)
         return loss, (by_hidden, by_table.T.astype(self.table.dtype), _like(by_bias, self.bias))
 
 

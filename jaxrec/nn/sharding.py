@@ -56,6 +56,13 @@ def sum_over_rows(values: Any, axes: Axes) -> Any:
     return jax.lax.psum(values, axes) if axes else values
 
 
+def by_batch(rows: jax.Array, mesh: Mesh | None) -> jax.Array:
+    """Rows [N, ...] of a batch over the axis "data", where they divide by it; else wherever they are."""
+    if mesh is None or len(rows) % mesh.shape["data"]:
+        return rows
+    return jax.lax.with_sharding_constraint(rows, NamedSharding(mesh, PartitionSpec("data")))
+
+
 def by_feature(rows: jax.Array, mesh: Mesh | None) -> jax.Array:
     """Rows [..., D] with their features over the axis "model", as the table that they are taken from has them."""
     if mesh is None:

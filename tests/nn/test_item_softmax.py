@@ -54,7 +54,7 @@ def test_value_and_gradients_are_those_of_the_plain_form(chunk, bias):
 )
 def test_one_and_eight_devices_are_equal(num_items, chunk, bias):
     mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
-    learned, given = case(num_items=num_items, bias=bias)
+    learned, given = case(num_rows=40 if bias else 37, num_items=num_items, bias=bias)
     expected = value_and_gradients(plain, learned, given)
     function = jax.jit(
         lambda *arguments: value_and_gradients(
@@ -65,6 +65,19 @@ def test_one_and_eight_devices_are_equal(num_items, chunk, bias):
     by_items = PartitionSpec(("data", "model")) if num_items % 8 == 0 else PartitionSpec()
     shared = jax.device_put(learned[1], NamedSharding(mesh, by_items))
     assert_equal(function(learned[0], shared, learned[2], *given), expected)
+
+
+@pytest.mark.parametrize("chunk", [3, None])
+def test_rows_behind_the_last_item_are_no_items(chunk):
+    (hidden, table, bias), (targets, mask) = case(num_items=21)
+    expected = value_and_gradients(plain, (hidden, table, bias), (targets, mask))
+    longer = hidden, jnp.concatenate([table, jnp.full((3, 8), 9.0)]), jnp.concatenate([bias, jnp.full(3, 50.0)])
+    function = functools.partial(ours, chunk=chunk, num_items=21)
+    value, gradients = value_and_gradients(function, longer, (targets, mask))
+    assert_equal((value, gradients[0]), (expected[0], expected[1][0]))
+    for found, wanted in zip(gradients[1:], expected[1][1:], strict=True):
+        assert_equal(found[:21], wanted)
+        assert not found[21:].any()
 
 
 @pytest.mark.parametrize("num_rows", [1, 2, 300])
