@@ -147,6 +147,10 @@ GOALS = (
     Goal("L2", "data_prepare", "10 million interactions, seconds", "", Figure(("seconds",), "s"), 60, 30),
     Goal("L2", "data_prepare", "10 million interactions, peak memory", "", Figure(("peak_rss_mb",), "MB"), 4096, 2048),
     *(
+        Goal("L5", "data_shards", f"100 million interactions, memory to {name}", "", Figure(path, "MB"), 8192, 4096)
+        for name, path in (("prepare", ("peak_rss_mb", "prepare")), ("train", ("peak_rss_mb", "train")))
+    ),
+    *(
         Goal("L3", "capsule_routing", f"capsule routing, {kind} map", peer, Ratio(f"jaxrec, {kind} map", peer), 1, None)
         for kind, peer in (
             ("shared", "torch votes, shared map"),

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxrec.data.batch import Batch
+from jaxrec.data.blocks import EpochBlocks
 from jaxrec.data.dataset import Dataset
 from jaxrec.data.shards.blocks import ShardBlocks
 from jaxrec.errors import UserError
@@ -22,6 +23,11 @@ from jaxrec.train.step import steps_per_epoch
 
 class ShardInput(BlockInput):
     """Blocks that ShardBlocks reads; on a mesh each device is given its columns of them."""
+
+    @property
+    def blocks(self) -> EpochBlocks:
+        """What reads the shards."""
+        return self._blocks
 
     def compile(self, model, optimizer, seed, state, ctx, state_shardings, place) -> Call:
         """See jaxrec.train.input.TrainingInput."""
