@@ -35,7 +35,6 @@ WORKLOADS = {
     "data_shards": "jaxrec.bench.data_shards",
     "sasrec_step": "jaxrec.bench.sasrec_step",
     "compile_cache": "jaxrec.bench.compile_cache",
-    "growth": "jaxrec.bench.growth",
     "reverse_chain": "jaxrec.bench.reverse_chain",
     "capsule_routing": "jaxrec.bench.capsule_routing",
     "retrieval": "jaxrec.bench.retrieval",
