@@ -116,6 +116,8 @@ def _ranked_by(run: pathlib.Path) -> Any:
 
 def _tell(recommender: Recommender, users: list[str], arguments: argparse.Namespace) -> list[Listed]:
     """The list of each of the users."""
+    from jaxrec.serve.listing import Listed
+
     lists = recommender.recommend(
         users,
         arguments.k,
