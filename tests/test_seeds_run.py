@@ -39,7 +39,7 @@ def test_a_run_of_two_seeds(capsys):
     arguments = ["--workdir", "run", "--seed", "5", "--seeds", "2", "--train.monitor", "ndcg@10"]
     assert start(*arguments) == 0
     shown = capsys.readouterr().out
-    assert "mean of 2 seeds" in shown
+    assert "means of 2 seeds" in shown
     assert "95 % interval" in shown
     result, first, second = read("run/result.json"), read("run/seed-5/result.json"), read("run/seed-6/result.json")
     assert result["seeds"] == [5, 6]

@@ -15,6 +15,10 @@ SCAN, STREAM, BIG = "jaxrec scan", "jaxrec stream", "618,529 items"
 COO, CSR = "torch sparse COO autograd", "torch CSR + symmetric Function"
 TOPK, LOADER = "torch matmul, mask, top-k", "torch DataLoader, 0 workers"
 ALONE, LLAMA = "a prompt for each candidate", "transformers' FlaxLlamaForCausalLM"
+AT_ONCE = {
+    family: Ratio(f"jaxrec {family}, 5 seeds at once", f"{family}, 5 runs one after another")
+    for family in ("LightGCN", "SASRec")
+}
 GENERATED = {size: Ratio(f"jaxrec, batch {size}", f"transformers, batch {size}") for size in (1, 8)}
 
 GOALS = (
@@ -158,6 +162,10 @@ GOALS = (
             ("position", "torch votes, position map"),
             ("capsule", "torch without votes, capsule map"),
         )
+    ),
+    *(
+        Goal("G8", "seeds_at_once", f"5 seeds of {family}", "one after another", ratio, 2.5, 4, "accelerator")
+        for family, ratio in AT_ONCE.items()
     ),
     *(
         Goal("L4", "generation", f"greedy answers, batch {size}", LLAMA, ratio, 1, None, "cpu")

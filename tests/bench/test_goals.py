@@ -20,6 +20,7 @@ from jaxrec.bench import (
     reverse_chain,
     sampler,
     sasrec_step,
+    seeds_at_once,
     step_collectives,
 )
 from jaxrec.bench.__main__ import main
@@ -43,6 +44,11 @@ VARIANTS = {
     "sampler": {sampler.DEVICE, sampler.BLOCKS, *sampler.LOADERS},
     "alignment": {alignment.OURS, alignment.PLAIN},
     "capsule_routing": {*capsule_routing.OURS, *capsule_routing.TORCH},
+    "seeds_at_once": {
+        name(family, seeds_at_once.SEEDS["full"])
+        for name in (seeds_at_once.at_once_name, seeds_at_once.alone_name)
+        for family in ("LightGCN", "SASRec")
+    },
     "generation": {f"{name}, batch {size}" for name in (generation.OURS, generation.PEER) for size in (1, 8)},
 }
 
