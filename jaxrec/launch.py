@@ -13,7 +13,7 @@ from rich.console import Console
 
 from jaxrec.command_line import run_command, split_launch_arguments
 from jaxrec.config import Experiment, load_config, override, validate
-from jaxrec.distributed import agree, barrier, first_ahead, is_first, require_same
+from jaxrec.distributed import agree, barrier, first_ahead, is_first, num_processes, require_same
 from jaxrec.errors import UserError
 from jaxrec.train.profiling import ProfiledSteps, parse_profiled_steps
 
@@ -24,6 +24,8 @@ def main(argv: list[str]) -> int:
     profile = None if asked is None else parse_profiled_steps(asked)
     experiment = override(load_config(config_path), rest)
     validate(experiment)
+    if experiment.seeds > 1 and num_processes() > 1:
+        raise UserError(f"seeds: found {experiment.seeds}, allowed: 1 with {num_processes()} processes")
     if profile is not None and experiment.seeds > 1:
         raise UserError(f"--profile: found beside seeds {experiment.seeds}, allowed: with one seed")
     if profile is not None and not experiment.model.trains:

@@ -63,6 +63,8 @@ class Member:
         """Leave at the end of the work; what others do from now on is no matter of this process."""
         self._leaving = True
         self._send({"left": None})
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
 
     def fail(self, message: str) -> bool:
         """Leave with a mistake, which ends the others; whether this process shall say it itself.
@@ -107,6 +109,7 @@ class Member:
             # The others hear of it from process 0, which knows who is missing.
             message = self._heard.get(timeout=max(0.0, deadline - time.monotonic()) + (gang.process_id > 0) * 5)
         except queue.Empty:
+            self._leaving = True
             waited = f"waited {gang.join_timeout:g} seconds for all {gang.num_processes} processes"
             if self._board is None:
                 raise UserError(waited) from None
@@ -121,6 +124,11 @@ class Member:
             self._socket.sendall(json.dumps(message).encode() + b"\n")
 
     def _listen(self) -> None:
+        """Hear until process 0 falls silent, or hangs up, which is the usual end where this process has left."""
+        with self._socket:
+            self._stop(self._hear())
+
+    def _hear(self) -> dict[str, Any]:
         unfinished, heard_at, sent_at = b"", time.monotonic(), 0.0
         while True:
             now = time.monotonic()
@@ -133,11 +141,11 @@ class Member:
                 if time.monotonic() - heard_at < self.gang.stop_timeout:
                     continue
                 silence = f"has said nothing for {self.gang.stop_timeout:g} seconds"
-                return self._stop({"lost": 0, "why": silence})
+                return {"lost": 0, "why": silence}
             except OSError:
                 data = b""
             if not data:
-                return self._stop({"lost": 0, "why": "died"})
+                return {"lost": 0, "why": "died"}
             heard_at = time.monotonic()
             *lines, unfinished = (unfinished + data).split(b"\n")
             for line in lines:
@@ -147,6 +155,9 @@ class Member:
         if "lost" in message:
             # In a thread of its own: a better word of process 0 may be on its way.
             threading.Thread(target=self._stop, args=(message,), daemon=True).start()
+        elif "refused" in message:
+            self._leaving = True
+            self._heard.put(message)
         elif "signal" in message:
             self.signal = message["signal"]
         elif "beat" not in message:

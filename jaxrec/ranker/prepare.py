@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxrec.config import Experiment, load_config, validate
 from jaxrec.data.prepared import load_dataset
+from jaxrec.distributed import agree, first_alone
 from jaxrec.errors import UserError
 from jaxrec.precompute.answering import Answering
 from jaxrec.precompute.config import PrecomputeConfig
@@ -42,11 +43,16 @@ def prepare(experiment: Experiment[Any], beside: pathlib.Path, train: Train, dis
     config.validate()
     dataset = load_dataset(config.data, display.notice)
     steps = steps_in_order(config.steps, config)
-    with Answering(config, {name: rule for step in steps for name, rule in step.rules.items()}) as answering:
-        outputs = Stage(config, dataset, steps, answering, display).run()
-    for output in outputs:
-        display.notice(f"{output.step}, {'made before' if output.reused else 'made'}: {output.folder}")
-    return with_rankings(experiment, outputs[-1].folder)
+    made = ""
+    # Of several processes the first asks, tunes and ranks on its own devices.
+    with first_alone("the lists") as working:
+        if working:
+            with Answering(config, {name: rule for step in steps for name, rule in step.rules.items()}) as answering:
+                outputs = Stage(config, dataset, steps, answering, display).run()
+            for output in outputs:
+                display.notice(f"{output.step}, {'made before' if output.reused else 'made'}: {output.folder}")
+            made = str(outputs[-1].folder)
+    return with_rankings(experiment, pathlib.Path(agree(made)))
 
 
 def _check_paths(model: Any) -> None:

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxrec.distributed import agree, barrier, is_first
+from jaxrec.distributed import agree, barrier, is_first, num_processes
 from jaxrec.errors import UserError
 
 SCHEMA = 1
@@ -66,7 +66,7 @@ class Checkpoints:
                     self.folder.mkdir(parents=True, exist_ok=True)
                     self._require_space(state)
                 barrier("a checkpoint begins")
-                with ocp.StandardCheckpointer() as checkpointer:
+                with _checkpointer() as checkpointer:
                     checkpointer.save(partial / "state", state)
                     checkpointer.wait_until_finished()
                 barrier("a checkpoint is written")
@@ -134,7 +134,7 @@ class Checkpoints:
         """
         folder = self.folder / str(step)
         self.verify(step)
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             _require_widths(checkpointer.metadata(folder / "state").item_metadata, abstract, step)
             state = checkpointer.restore(folder / "state", abstract, strict=False)
         # Restored arrays may share host memory with the reader; a copy of their own is safe to donate.
@@ -176,6 +176,14 @@ def _require_widths(written: Any, abstract: Any, step: int) -> None:
 def _named(tree: Any) -> list[tuple[str, Any]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
+
+
+def _checkpointer() -> ocp.StandardCheckpointer:
+    """Of all processes together, or of the first where it works alone (jaxrec.distributed.first_alone)."""
+    if num_processes() == jax.process_count():
+        return ocp.StandardCheckpointer()
+    alone = ocp.options.MultiprocessingOptions(active_processes={0}, barrier_sync_key_prefix="first")
+    return ocp.StandardCheckpointer(multiprocessing_options=alone)
 
 
 def _damage(folder: pathlib.Path) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import pathlib
+import socket
 
 import jax
 
@@ -19,7 +20,7 @@ def enable_compilation_cache(folder: pathlib.Path | None = None) -> pathlib.Path
     if folder is None:
         base = os.environ.get("JAXREC_CACHE") or pathlib.Path.home() / ".cache" / "jaxrec"
         folder = pathlib.Path(base) / "xla" / jax.__version__
-    marker = folder / f"running-{os.getpid()}"
+    marker = folder / f"running-{socket.gethostname()}-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _remove_unfinished(folder)
@@ -33,8 +34,10 @@ def enable_compilation_cache(folder: pathlib.Path | None = None) -> pathlib.Path
 
 
 def _remove_unfinished(folder: pathlib.Path) -> None:
-    for marker in folder.glob("running-*"):
-        process = int(marker.name.removeprefix("running-"))
+    # Of processes on other machines, which may share the folder, nobody here knows whether they live.
+    here = f"running-{socket.gethostname()}-"
+    for marker in folder.glob(f"{here}*"):
+        process = int(marker.name.removeprefix(here))
         if process == os.getpid() or not _alive(process):
             since = marker.stat().st_mtime_ns
             for entry in folder.glob("*-cache"):

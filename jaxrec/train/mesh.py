@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxrec.distributed import place
+from jaxrec.distributed import num_processes, place
 from jaxrec.errors import UserError
 from jaxrec.train.config import DevicesConfig
 
@@ -20,11 +20,11 @@ PartitionRules = Sequence[tuple[str, PartitionSpec]]
 
 def device_count(config: DevicesConfig) -> int:
     """Number of devices that a run uses: all visible ones, of all its processes, unless told otherwise."""
-    visible = len(jax.devices())
+    visible = sum(len(devices) for devices in _visible())
     count = visible if config.count is None else config.count
     if not 1 <= count <= visible:
         raise UserError(f"devices.count: found {count}, allowed are 1 to {visible} (the visible devices)")
-    processes = jax.process_count()
+    processes = num_processes()
     if count > 1 and count % processes:
         raise UserError(f"devices.count: found {count}, allowed are multiples of the {processes} processes")
     return count
@@ -46,10 +46,16 @@ def make_mesh(config: DevicesConfig, default_axis: str = "data") -> Mesh | None:
     return Mesh(devices, ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
+def _visible() -> list[list[jax.Device]]:
+    """The devices of every process that works: of all, or of this one where it works alone (first_alone)."""
+    if num_processes() == 1:
+        return [jax.local_devices()]
+    return [jax.local_devices(process) for process in range(num_processes())]
+
+
 def _side_by_side(count: int) -> list[jax.Device]:
     """So many devices, as many of each process, those of one side by side."""
-    processes = range(jax.process_count())
-    theirs = [jax.local_devices(process) for process in processes]
+    theirs = _visible()
     each = count // len(theirs)
     if min(len(devices) for devices in theirs) < each:
         raise UserError(f"devices: the processes have {[len(devices) for devices in theirs]}, allowed: {each} in each")
@@ -58,8 +64,8 @@ def _side_by_side(count: int) -> list[jax.Device]:
 
 def require_all_devices(mesh: Mesh | None) -> None:
     """Raise UserError where a run of several processes would use the devices of this one alone."""
-    if mesh is None and jax.process_count() > 1:
-        raise UserError(f"devices.count: found 1, allowed are multiples of the {jax.process_count()} processes")
+    if mesh is None and num_processes() > 1:
+        raise UserError(f"devices.count: found 1, allowed are multiples of the {num_processes()} processes")
 
 
 def shardings(tree: Any, rules: PartitionRules, mesh: Mesh | None) -> Any:
@@ -96,4 +102,4 @@ def replicate(tree: Any, mesh: Mesh | None) -> Any:
 def describe_devices(mesh: Mesh | None) -> dict[str, Any]:
     """Kind, count and processes, for result.json."""
     devices = [jax.local_devices()[0]] if mesh is None else list(mesh.devices.flat)
-    return {"kind": devices[0].device_kind, "count": len(devices), "processes": jax.process_count()}
+    return {"kind": devices[0].device_kind, "count": len(devices), "processes": num_processes()}

@@ -1,4 +1,5 @@
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ def entry(folder, name, seconds_ago):
 
 
 def marker(folder, process, seconds_ago):
-    path = folder / f"running-{process}"
+    path = folder / f"running-{socket.gethostname()}-{process}"
     path.write_text("")
     when = time.time() - seconds_ago
     os.utime(path, (when, when))
@@ -32,6 +33,15 @@ def test_entries_written_since_the_start_of_a_dead_process_are_removed(tmp_path)
     assert not new.exists()
     assert not dead.exists()
     assert alive.exists()
+
+
+def test_what_another_machine_writes_stays(tmp_path):
+    elsewhere = tmp_path / f"running-elsewhere-{_DEAD}"
+    elsewhere.write_text("")
+    new = entry(tmp_path, "new", 10)
+    _remove_unfinished(tmp_path)
+    assert new.exists()
+    assert elsewhere.exists()
 
 
 def test_entries_stay_while_every_process_lives(tmp_path):
