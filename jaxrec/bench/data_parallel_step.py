@@ -13,8 +13,8 @@ import numpy as np
 import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxrec.bench.collectives import collective_bytes
 from jaxrec.bench.pmap_loop import make_pmap_loop, on_every_device, shared_out
+from jaxrec.bench.program import compile_timed
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
 from jaxrec.bench.synthetic import LightGCNWorkload, interaction_pairs, lightgcn_workload, triple_batches
@@ -55,7 +55,7 @@ def run(settings: Settings) -> dict:
         "steps_per_call": STEPS_PER_CALL,
         "variants": times,
         "ratios": ratios(times, OURS),
-        "programs": {name: variant.program() for name, variant in variants.items()},
+        "programs": {name: variant.program for name, variant in variants.items()},
         "errors": errors,
         "checks": {
             "losses_equal": all(error["loss"] <= TOLERANCE for error in errors.values()),
@@ -69,6 +69,7 @@ class Variant:
     """One form: a compiled call (state, *rest) -> (state, what it tells of losses), and how to read both."""
 
     compiled: jax.stages.Compiled
+    program: dict[str, Any]
     new_state: Callable[[], Any]
     rest: tuple[Any, ...]
     mean_loss: Callable[[Any], float]
@@ -86,16 +87,6 @@ class Variant:
         state, told = self.compiled(self.new_state(), *self.rest)
         tables = {name: np.asarray(self.whole(state.params[name]["embedding"])) for name in ("users", "items")}
         return self.mean_loss(told), tables
-
-    def program(self) -> dict[str, int | None]:
-        """Bytes that the devices tell each other in a step, and bytes of temporary memory on each."""
-        told = collective_bytes(self.compiled.as_text() or "")
-        memory = self.compiled.memory_analysis()
-        return {
-            # A collective of one device stays in the program and moves nothing.
-            "collective_bytes": sum(told.values()) if jax.device_count() > 1 else 0,
-            "temporary_bytes": None if memory is None else memory.temp_size_in_bytes,
-        }
 
 
 class DataParallelCase:
@@ -131,9 +122,13 @@ class DataParallelCase:
         loop = make_pmap_loop(self.model, self.optimizer)
         block = jax.tree.map(jnp.asarray, shared_out(self.block, self.num_devices))
         new_state = functools.partial(on_every_device, self._first_state(), self.num_devices)
-        compiled = loop.lower(new_state(), block, Context()).compile()
+        compiled, program = compile_timed(loop, new_state(), block, Context())
+        if self.num_devices == 1:
+            program["collective_bytes"] = 0  # an average over one device stays in the program and moves nothing
         rest = (block, Context())
-        return Variant(compiled, new_state, rest, lambda losses: float(losses[0].mean()), lambda copies: copies[0])
+        return Variant(
+            compiled, program, new_state, rest, lambda losses: float(losses[0].mean()), lambda copies: copies[0]
+        )
 
     def _first_state(self) -> TrainState:
         return first_state(self.model, self.optimizer, Context(), 0)
@@ -151,9 +146,9 @@ class DataParallelCase:
         def new_state() -> TrainState:
             return jax.tree.map(lambda leaf, place: jax.device_put(np.asarray(leaf), place), state, places)
 
-        compiled = jitted.lower(new_state(), count, block, ctx).compile()
+        compiled, program = compile_timed(jitted, new_state(), count, block, ctx)
 
         def mean_loss(progress: Progress) -> float:
             return float(progress.sums["loss"]) / STEPS_PER_CALL
 
-        return Variant(compiled, new_state, (count, block, ctx), mean_loss, lambda table: table)
+        return Variant(compiled, program, new_state, (count, block, ctx), mean_loss, lambda table: table)

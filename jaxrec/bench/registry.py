@@ -31,6 +31,7 @@ WORKLOADS = {
     "sampler": "jaxrec.bench.sampler",
     "ranking": "jaxrec.bench.ranking",
     "data_parallel_step": "jaxrec.bench.data_parallel_step",
+    "scatter_contention": "jaxrec.bench.scatter_contention",
     "item_softmax": "jaxrec.bench.item_softmax",
     "data_prepare": "jaxrec.bench.data_prepare",
     "data_shards": "jaxrec.bench.data_shards",
