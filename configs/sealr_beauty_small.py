@@ -33,7 +33,7 @@ def get_config() -> Experiment[SEALRConfig]:
                 user_limit=500,
                 epochs=1,
                 batch_size=16,
-                # Rows that their prompts fill cost half of those of 1,024, and four of 16 at once a quarter of the memory.
+                # Rows that their prompts fill cost half of those of 1,024; four at a time, a quarter of the memory.
                 row_tokens=384,
                 micro_batches=4,
                 learning_rate=3e-4,
