@@ -30,7 +30,7 @@ def print_banner(console: Console, assembly: Assembly, folder: pathlib.Path) -> 
     if dataset.source == "sample":
         print_sample_banner(console)
     lines = (
-        f"config   {experiment.name} ({assembly.hash}), seed {experiment.seed}",
+        f"config   {experiment.name} ({assembly.hash}), {_seeds(experiment)}",
         f"model    {experiment.model.name}",
         f"data     {dataset.name if dataset.source == 'path' else 'built-in sample'}: {describe_split(dataset)}",
         *(f"noise    {sentence}" for sentence in noise_sentences(dataset.provenance)),
@@ -44,6 +44,11 @@ def print_banner(console: Console, assembly: Assembly, folder: pathlib.Path) -> 
     )
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)
+
+
+def _seeds(experiment: Any) -> str:
+    first, count = experiment.seed, experiment.seeds
+    return f"seed {first}" if count == 1 else f"seeds {first} to {first + count - 1} in one program"
 
 
 def _features_lines(assembly: Assembly) -> list[str]:
