@@ -10,14 +10,10 @@ import pytest
 from jaxrec.models.registry import build_model
 from tests.models.world import NUM_ITEMS, NUM_USERS, SMALL, context, training_batch
 
-QUICK = ("weightedgcl",)  # LightGCN and BPR-MF are trained so by tests/bench/test_seeds_at_once.py
-NAMES = [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-    for name, config in sorted(SMALL.items())
-    if config.trains
-]
+NAMES = [name for name, config in sorted(SMALL.items()) if config.trains]
 
 
+@pytest.mark.slow  # tests/bench/test_seeds_at_once.py trains LightGCN so
 @pytest.mark.parametrize("name", NAMES)
 def test_losses_and_gradients_of_two_seeds_are_those_of_each(name):
     model, ctx, batch = build_model(SMALL[name], NUM_USERS, NUM_ITEMS), context(), training_batch(SMALL[name])

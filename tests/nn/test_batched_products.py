@@ -46,7 +46,7 @@ def equal_one_at_a_time(batched, function, *arguments, shared):
 
 
 # 12 rows are few enough that the last layer is computed at them alone.
-@pytest.mark.parametrize(("backend", "count"), [("bcsr", 12), ("ell", 12)])
+@pytest.mark.parametrize(("backend", "count"), [("bcsr", 12), pytest.param("ell", 12, marks=pytest.mark.slow)])
 def test_each_member_of_a_batch_is_as_by_itself(backend, count):
     graph, table, nodes = make_graph(backend), tables(), rows(count)
     batched = jax.jit(jax.vmap(jax.value_and_grad(loss), (0, 0, None)))
