@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
+import platform
 import traceback
 import types
 from collections.abc import Iterator
@@ -139,7 +140,12 @@ class TakingPart:
 
 
 def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in ("jax", "jaxlib")}
+    """Of what must be the same in all processes, or they would compile different programs."""
+    found = {"python": platform.python_version()}
+    for name in ("jaxrec", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # run from a source tree
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _start_jax(gang: Gang) -> None:

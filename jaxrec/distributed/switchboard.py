@@ -106,8 +106,10 @@ class Switchboard:
             return f"it was told of {of} processes, process 0 of {gang.num_processes}"
         if process in self._writers or self._gone:
             return f"there is a process {process} already; every process needs a number of its own"
-        if greeting.get("versions") != self._versions:
-            return f"it runs {greeting.get('versions')}, process 0 runs {self._versions}"
+        theirs = greeting.get("versions", {})
+        for package, version in self._versions.items():
+            if theirs.get(package) != version:
+                return f"it has {package} {theirs.get(package)}, process 0 has {version}"
         return None
 
     def _take(self, process: int, message: dict[str, Any]) -> None:

@@ -166,7 +166,7 @@ class Checkpoints:
 
 def _require_widths(written: Any, abstract: Any, step: int) -> None:
     """Raise ValueError where arrays of a checkpoint differ from those asked for in more than their number of rows."""
-    found = {name: np.shape(leaf) for name, leaf in _named(written)}
+    found: dict[str, Any] = {name: np.shape(leaf) for name, leaf in _named(written)}
     for name, leaf in _named(abstract):
         shape = found.get(name, leaf.shape)
         if len(shape) != len(leaf.shape) or shape[1:] != leaf.shape[1:]:

@@ -46,14 +46,14 @@ def make_mesh(config: DevicesConfig, default_axis: str = "data") -> Mesh | None:
     return Mesh(devices, ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
-def _visible() -> list[list[jax.Device]]:
+def _visible() -> list[list[Any]]:
     """The devices of every process that works: of all, or of this one where it works alone (first_alone)."""
     if num_processes() == 1:
         return [jax.local_devices()]
     return [jax.local_devices(process) for process in range(num_processes())]
 
 
-def _side_by_side(count: int) -> list[jax.Device]:
+def _side_by_side(count: int) -> list[Any]:
     """So many devices, as many of each process, those of one side by side."""
     theirs = _visible()
     each = count // len(theirs)
