@@ -59,5 +59,5 @@ def command(name: str, settings: Settings, path: Path) -> list[str]:
 
 
 def _place(name: str) -> tuple[str, int]:
-    """P before L, by number."""
-    return {"P": "0", "L": "1"}[name[0]], int(name[1:])
+    """P before G before L, by number."""
+    return {"P": "0", "G": "1", "L": "2"}[name[0]], int(name[1:])
