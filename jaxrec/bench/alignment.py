@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrec.bench.program import compile_timed
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
 from jaxrec.nn.alignment import candidates, coordination, correspondence, cosines
@@ -28,8 +29,9 @@ def run(settings: Settings) -> dict:
     ids = jnp.asarray(rng.integers(0, 20 * size, (3, size)), jnp.int32)
     mask = jnp.ones((3, size), bool)
     forms = {OURS: _ours, PLAIN: _plain}
-    compiled = {name: jax.jit(jax.value_and_grad(form)) for name, form in forms.items()}
     arguments = student, teacher, ids, mask
+    built = {name: compile_timed(jax.jit(jax.value_and_grad(form)), *arguments) for name, form in forms.items()}
+    compiled = {name: call for name, (call, _) in built.items()}
     results = {name: call(*arguments) for name, call in compiled.items()}
 
     def repeat(call: Any) -> None:
@@ -45,6 +47,7 @@ def run(settings: Settings) -> dict:
     return {
         "unit": "seconds a loss and gradient",
         "variants": times,
+        "programs": {name: costs for name, (_, costs) in built.items()},
         "ratios": faster,
         "relative_error": error,
         "checks": checks,

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrec.bench.peer import Peer
+from jaxrec.bench.program import compile_timed
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
 from jaxrec.nn.capsules import Routed, position_votes, route, route_items
@@ -32,14 +33,15 @@ def run(settings: Settings) -> dict:
     """Seconds a gradient; losses and gradients of all variants of a map compared."""
     arrays = workload(settings.scale)
     inputs = {name: jnp.asarray(values) for name, values in arrays.items()}
-    calls = {variant: jax.jit(jax.value_and_grad(functools.partial(_loss, name))) for variant, name in OURS.items()}
+    programs: dict[str, dict[str, Any]] = {}
     variants: dict[str, Callable[[], Any]] = {}
     results: dict[str, tuple[np.ndarray, ...]] = {}
     for variant, name in OURS.items():
         parts = {"items": inputs["items"], "kernel": inputs[name]}, inputs["logits"]
-        loss, gradients = calls[variant](*parts)
+        call, programs[variant] = compile_timed(jax.jit(jax.value_and_grad(functools.partial(_loss, name))), *parts)
+        loss, gradients = call(*parts)
         results[variant] = np.asarray(loss), np.asarray(gradients["items"]), np.asarray(gradients["kernel"])
-        variants[variant] = functools.partial(_repeat, calls[variant], parts)
+        variants[variant] = functools.partial(_repeat, call, parts)
     with contextlib.ExitStack() as stack:
         if settings.torch_python is not None:
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -64,6 +66,7 @@ def run(settings: Settings) -> dict:
     return {
         "unit": "seconds a gradient",
         "variants": times,
+        "programs": programs,
         "ratios": faster,
         "relative_errors": errors,
         "checks": checks,

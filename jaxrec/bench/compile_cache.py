@@ -68,7 +68,7 @@ def first_step(cache: pathlib.Path, scale: str, started: float) -> dict[str, flo
 
     enable_compilation_cache(cache)
     case = SASRecCase(workload_of("small" if scale == "small" else "full"))
-    step, arguments = case.one_step()
+    step, *arguments = case.one_step()
     compiled, program = compile_timed(step, *arguments)
     _, parts = jax.block_until_ready(compiled(*arguments))
     return {

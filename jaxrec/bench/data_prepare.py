@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,7 @@ import time
 
 import numpy as np
 
+from jaxrec.bench.memory import peak_bytes
 from jaxrec.bench.runner import interleave
 from jaxrec.bench.settings import Settings
 from jaxrec.errors import UserError
@@ -96,19 +96,9 @@ def prepare_once(path: pathlib.Path) -> dict:
     return {
         "seconds": seconds,
         "cpu_seconds": round(cpu, 3),
-        "peak_rss_mb": round(_peak_megabytes(), 1),
+        "peak_rss_mb": round(peak_bytes() / 1e6, 1),
         "interactions": sum(len(part) for part in parts),
     }
-
-
-def _peak_megabytes() -> float:
-    """Peak resident memory of this process. On Linux getrusage counts the parent's before exec too, VmHWM does not."""
-    status = pathlib.Path("/proc/self/status")
-    if status.is_file():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 1e3
-    unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes on macOS, kilobytes elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 if __name__ == "__main__":

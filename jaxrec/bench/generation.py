@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxrec.bench.bandwidth import PASSES, readers
 from jaxrec.bench.peers.flax_llama import greedy
+from jaxrec.bench.roofline import Work, work_entry
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
 from jaxrec.llm.config import DecoderConfig
@@ -92,6 +93,7 @@ def run(settings: Settings) -> dict:
         "unit": "seconds an answer",
         "dtype": workload.decoder.dtype,
         "variants": times,
+        "work": work_entry({f"{OURS}, batch {size}": answer_work(workload, size) for size in workload.batch_sizes}),
         "ratios": faster,
         "tokens_per_second": speeds,
         "read_bytes_per_second": limit,
@@ -139,6 +141,13 @@ def random_params(config: DecoderConfig) -> Params:
         return spread * rng.standard_normal(wanted.shape, np.float32)
 
     return jax.tree_util.tree_map_with_path(fill, param_shapes(config))
+
+
+def answer_work(workload: GenerationWorkload, batch_size: int) -> Work:
+    """The least of an answer: what it must read, and the products of prompt and answer with all weights."""
+    weights = sum(leaf.size for leaf in jax.tree.leaves(param_shapes(workload.decoder)))
+    tokens = batch_size * (workload.prompt_length + workload.num_tokens)
+    return Work(2.0 * weights * tokens, answer_bytes(workload, batch_size))
 
 
 def answer_bytes(workload: GenerationWorkload, batch_size: int) -> float:

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrec.bench.peer import Peer
+from jaxrec.bench.program import compile_timed
+from jaxrec.bench.roofline import Work, work_entry
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
 from jaxrec.nn.item_softmax import item_softmax_loss
@@ -35,6 +37,11 @@ class Case:
     run_plain: bool = True
 
     @property
+    def work(self) -> Work:
+        """The least: scores, and by them the gradients of rows and table; the table read and its gradient written."""
+        return Work(6.0 * self.num_rows * self.num_items * self.dim, 8.0 * self.num_items * self.dim)
+
+    @property
     def name(self) -> str:
         """As variants are named."""
         return f"{self.num_items:,} items"
@@ -50,13 +57,13 @@ def run(settings: Settings) -> dict:
     """Seconds a loss and gradient; temporary memory of the compiled programs; values and gradients compared."""
     variants: dict[str, Callable[[], Any]] = {}
     checks: dict[str, bool] = {}
-    temporary: dict[str, int] = {}
+    programs: dict[str, dict[str, Any]] = {}
     with contextlib.ExitStack() as stack:
         for case in CASES[settings.scale]:
-            _prepare(case, settings, stack, variants, checks, temporary)
+            _prepare(case, settings, stack, variants, checks, programs)
         times = interleave(variants, settings)
     big = CASES[settings.scale][0].name
-    smaller = temporary[f"{PLAIN}, {big}"] / temporary[f"{OURS}, {big}"]
+    smaller = programs[f"{PLAIN}, {big}"]["temporary_bytes"] / programs[f"{OURS}, {big}"]["temporary_bytes"]
     by_case: dict[str, dict[str, float]] = {}
     for case in CASES[settings.scale]:
         of_case = {name: found for name, found in times.items() if name.endswith(case.name)}
@@ -65,7 +72,8 @@ def run(settings: Settings) -> dict:
         "unit": "seconds a loss and gradient",
         "variants": times,
         "ratios": by_case,
-        "temporary_bytes": temporary,
+        "programs": programs,
+        "work": work_entry({f"{OURS}, {case.name}": case.work for case in CASES[settings.scale]}),
         "memory_ratio": smaller,
         "checks": checks,
     }
@@ -77,7 +85,7 @@ def _prepare(
     stack: contextlib.ExitStack,
     variants: dict[str, Callable[[], Any]],
     checks: dict[str, bool],
-    temporary: dict[str, int],
+    programs: dict[str, dict[str, Any]],
 ) -> None:
     """Compile a case, compare its results, and add its variants."""
     rng = np.random.default_rng(0)
@@ -86,19 +94,16 @@ def _prepare(
     targets = jnp.asarray(rng.integers(0, case.num_items, case.num_rows), jnp.int32)
     arguments = hidden, table, targets
     compiled = {
-        name: jax.jit(jax.value_and_grad(form, (0, 1))).lower(*arguments).compile()
+        name: compile_timed(jax.jit(jax.value_and_grad(form, (0, 1))), *arguments)
         for name, form in ((OURS, _ours), (PLAIN, _plain))
     }
-    for name, program in compiled.items():
-        memory = program.memory_analysis()
-        assert memory is not None
-        temporary[f"{name}, {case.name}"] = memory.temp_size_in_bytes
-    loss, gradients = compiled[OURS](*arguments)
+    programs |= {f"{name}, {case.name}": costs for name, (_, costs) in compiled.items()}
+    loss, gradients = compiled[OURS][0](*arguments)
     expected = {}
     if case.run_plain:
-        expected[PLAIN] = compiled[PLAIN](*arguments)
+        expected[PLAIN] = compiled[PLAIN][0](*arguments)
     for name in (OURS, PLAIN) if case.run_plain else (OURS,):
-        variants[f"{name}, {case.name}"] = lambda name=name: jax.block_until_ready(compiled[name](*arguments))
+        variants[f"{name}, {case.name}"] = lambda name=name: jax.block_until_ready(compiled[name][0](*arguments))
     if settings.torch_python is not None:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         named = zip(("hidden", "table", "targets"), map(np.asarray, arguments), strict=True)

@@ -13,6 +13,7 @@ import jraph
 import numpy as np
 import optax
 
+from jaxrec.bench.program import compile_timed
 from jaxrec.bench.synthetic import LightGCNWorkload, first_embeddings, interaction_pairs, triple_batches
 from jaxrec.nn.graph import Graph, build_graph, to_graphs_tuple
 from jaxrec.nn.negative_sampling import sample_negatives
@@ -36,6 +37,7 @@ class LightGCNCase:
         self.graphs_tuple: jraph.GraphsTuple = jax.jit(to_graphs_tuple)(self.graph)
         self.pairs = jax.device_put((self.user_ids, self.item_ids))
         self.optimizer = optax.adam(workload.learning_rate)
+        self.program: dict[str, Any] = {}
 
     def save(self, path: pathlib.Path) -> None:
         """The workload as an .npz for a peer."""
@@ -101,9 +103,8 @@ class LightGCNCase:
         return halves, self.optimizer.init(halves)
 
     def scanned_steps(self, num_steps: int) -> Callable[[], None]:
-        """Our steps, num_steps of them in one compiled call, sampled on the device."""
+        """Our steps, num_steps of them in one compiled call, sampled on the device; `program` then tells its cost."""
 
-        @functools.partial(jax.jit, donate_argnums=0)
         def run(carry: Any, rng: jax.Array, graph: Graph, pairs: tuple[jax.Array, jax.Array]) -> Any:
             def body(carry: Any, rng: jax.Array) -> Any:
                 of_pair, of_negative = jax.random.split(rng)
@@ -117,10 +118,12 @@ class LightGCNCase:
             return jax.lax.scan(body, carry, jax.random.split(rng, num_steps))
 
         state = [self._first_state(), jax.random.key(0)]
+        jitted = jax.jit(run, donate_argnums=0)
+        compiled, self.program = compile_timed(jitted, state[0], state[1], self.graph, self.pairs)
 
         def call() -> None:
             state[1], rng = jax.random.split(state[1])
-            state[0], losses = run(state[0], rng, self.graph, self.pairs)
+            state[0], losses = compiled(state[0], rng, self.graph, self.pairs)
             jax.block_until_ready((state[0], losses))
 
         return call

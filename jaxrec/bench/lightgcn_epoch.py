@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxrec.bench.lightgcn import GRAPH_NETWORK, TORCH_VARIANTS, LightGCNCase
 from jaxrec.bench.peer import Peer
+from jaxrec.bench.roofline import work_entry
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
 from jaxrec.bench.synthetic import lightgcn_workload
@@ -58,6 +59,8 @@ def run(settings: Settings) -> dict:
         "steps_per_epoch": per_epoch,
         "steps_timed": {name: OUR_STEPS if name == OURS else PEER_STEPS for name in times},
         "variants": times,
+        "programs": {OURS: case.program},
+        "work": work_entry({OURS: case.workload.step_work.times(per_epoch)}),
         "ratios": ratios(times, OURS),
         "checks": {},
     }

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxrec.bench.lightgcn import GRAPH_NETWORK, TORCH_VARIANTS, LightGCNCase
 from jaxrec.bench.peer import Peer
+from jaxrec.bench.roofline import work_entry
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
 from jaxrec.bench.synthetic import lightgcn_workload
@@ -56,6 +57,8 @@ def run(settings: Settings) -> dict:
         "unit": "seconds a step",
         "steps_per_call": STEPS_PER_CALL,
         "variants": times,
+        "programs": {OURS: case.program},
+        "work": work_entry({OURS: case.workload.step_work}),
         "ratios": faster,
         "relative_errors": errors,
         "checks": checks,

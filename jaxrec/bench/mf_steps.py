@@ -16,6 +16,7 @@ import optax
 
 from jaxrec.bench.peer import Peer
 from jaxrec.bench.program import compile_timed
+from jaxrec.bench.roofline import Work, work_entry
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
 from jaxrec.data.batch import Batch
@@ -39,6 +40,12 @@ class MFWorkload:
     dim: int = 64
     batch_size: int = 256
     num_steps: int = 200
+
+    @property
+    def work(self) -> Work:
+        """The least of all steps: scores and gradients of a batch's rows, which are read and written."""
+        entries = self.num_steps * 3.0 * self.batch_size * self.dim
+        return Work(6 * entries, 8 * entries)
 
 
 WORKLOADS = {"full": MFWorkload(), "small": MFWorkload(60, 40, 8, 16, 20)}
@@ -90,6 +97,7 @@ def run(settings: Settings) -> dict:
     return {
         "unit": f"seconds for {workload.num_steps} steps",
         "variants": times,
+        "work": work_entry({OURS: workload.work}),
         "ratios": ratios(times, OURS),
         "programs": {OURS: program},
         "relative_errors": errors,

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrec.bench.roofline import Work, work_entry
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
 from jaxrec.llm.config import DecoderConfig
-from jaxrec.llm.decoder import Params, forward, init_params
+from jaxrec.llm.decoder import Params, forward, init_params, param_shapes
 from jaxrec.llm.score import Candidates, Scorer
 
 DESCRIPTION = (
@@ -52,11 +53,29 @@ def run(settings: Settings) -> dict:
     return {
         "unit": "seconds a request",
         "variants": times,
+        "work": work_entry(request_work(config, prompt_length)),
         "ratios": faster,
         "ratios_one_token": {PLAIN: ratios(times, SINGLE)[PLAIN]},
         "largest_difference": {name: float(error) for name, error in errors.items()},
         "checks": checks,
     }
+
+
+def request_work(config: DecoderConfig, prompt_length: int) -> dict[str, Work]:
+    """The least of a request: the prompt once, three further tokens a candidate where it has four; weights read once.
+
+    Attention is left out: of a prompt this short it is a few hundredths. Scores are of the prompt's last token and of
+    each further one.
+    """
+    shapes = jax.tree_util.tree_leaves_with_path(param_shapes(config))
+    sizes = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf.size for path, leaf in shapes}
+    output = config.vocab_size * config.hidden_size
+    layers = sum(size for name, size in sizes.items() if name.startswith("layers"))
+    found = {}
+    for name, further in ((OURS, NUM_CANDIDATES * (CANDIDATE_LENGTH - 1)), (SINGLE, 0)):
+        operations = 2.0 * (layers * (prompt_length + further) + output * (1 + further))
+        found[name] = Work(operations, 4.0 * (layers + output))
+    return found
 
 
 def decoder_of(scale: str) -> tuple[DecoderConfig, int]:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrec.bench.peer import Peer
+from jaxrec.bench.roofline import Work, work_entry
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
 from jaxrec.data.dataset import Dataset
@@ -38,6 +39,13 @@ class RankingWorkload:
     num_users: int = 22_363
     num_items: int = 12_101
     dim: int = 64
+
+    @property
+    def work(self) -> Work:
+        """The least: every score once, of vectors that are read once."""
+        return Work(
+            2.0 * self.num_users * self.num_items * self.dim, 4.0 * (self.num_users + self.num_items) * self.dim
+        )
 
 
 WORKLOADS = {"full": RankingWorkload(), "small": RankingWorkload(num_users=300, num_items=500, dim=16)}
@@ -68,6 +76,7 @@ def run(settings: Settings) -> dict:
     return {
         "unit": "seconds an evaluation",
         "variants": times,
+        "work": work_entry(dict.fromkeys((COUNTED, LISTED), workload.work)),
         "ratios": ratios(times, COUNTED),
         "ratios_of_lists": ratios(times, LISTED),
         "metrics": {name: {key: found[key] for key in KEYS} for name, found in metrics.items()},

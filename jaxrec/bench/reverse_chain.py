@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrec.bench.peer import Peer
+from jaxrec.bench.program import compile_timed
+from jaxrec.bench.roofline import Work, work_entry
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
 from jaxrec.nn.denoiser import time_embedding
@@ -30,7 +32,7 @@ def run(settings: Settings) -> dict:
     """Seconds a chain; the results compared with each other."""
     arrays = workload(settings.scale)
     inputs = {name: jnp.asarray(values) for name, values in arrays.items()}
-    chain = jax.jit(_chain)
+    chain, program = compile_timed(jax.jit(_chain), inputs)
     step = jax.jit(_step)
 
     def loop(inputs: dict[str, jax.Array]) -> jax.Array:
@@ -62,6 +64,8 @@ def run(settings: Settings) -> dict:
     return {
         "unit": "seconds a chain",
         "variants": times,
+        "programs": {OURS: program},
+        "work": work_entry({OURS: chain_work(*arrays["start"].shape)}),
         "ratios": faster,
         "relative_errors": errors,
         "checks": checks,
@@ -82,6 +86,12 @@ def workload(scale: str) -> dict[str, np.ndarray]:
     arrays["kernel_in"] /= np.float32(np.sqrt(3 * width))
     arrays["kernel_out"] /= np.float32(np.sqrt(4 * width))
     return arrays | {"time": np.asarray(time_embedding(jnp.arange(1, NUM_STEPS + 1), width))}
+
+
+def chain_work(rows: int, width: int) -> Work:
+    """The least of a chain: both products of every step; kernels and vectors are read once, the result is written."""
+    kernels = 16.0 * width * width
+    return Work(NUM_STEPS * 2.0 * rows * kernels, 4.0 * kernels + 12.0 * rows * width)
 
 
 def _predict(inputs: dict[str, jax.Array], state: jax.Array, step: jax.Array) -> jax.Array:

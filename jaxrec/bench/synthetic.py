@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from jaxrec.bench.roofline import Work
+
 
 @dataclasses.dataclass(frozen=True)
 class LightGCNWorkload:
@@ -25,6 +27,17 @@ class LightGCNWorkload:
     def steps_per_epoch(self) -> int:
         """Batches that hold every pair once."""
         return -(-self.num_pairs // self.batch_size)
+
+    @property
+    def step_work(self) -> Work:
+        """The least of a step: every layer forward and backward but the last and the first back, which need few rows.
+
+        A layer moves both lists of neighbours and reads and writes the table; Adam reads four tables and writes three.
+        """
+        layers, entries = 2 * (self.num_layers - 1), (self.num_users + self.num_items) * self.dim
+        operations = layers * 4.0 * self.num_pairs * self.dim + 12.0 * entries
+        moved = layers * (8.0 * self.num_pairs + 8.0 * entries) + 28.0 * entries
+        return Work(operations, moved)
 
 
 WORKLOADS = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxrec.bench.goals import judge_all
+from jaxrec.bench.markdown import costs
 from jaxrec.bench.registry import WORKLOADS, load
 from jaxrec.bench.report import new_report, write_report
 from jaxrec.bench.settings import Settings
@@ -54,9 +55,11 @@ def execute(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     report = new_report(settings)
     holds = True
+    from jaxrec.bench.measure import measure  # touches the devices
+
     for name in names:
         sys.stderr.write(f"{name}\n")
-        entry = load(name).run(settings)
+        entry = measure(load(name), settings)
         report["workloads"][name] = entry
         sys.stdout.write(summary(name, entry, report))
         holds &= all(entry["checks"].values())
@@ -66,12 +69,16 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def summary(name: str, entry: dict[str, Any], report: dict[str, Any]) -> str:
-    """A workload's variants, checks and goals, a line each."""
+    """A workload's variants, programs, checks and goals, a line each."""
     lines = [f"{name} ({entry.get('unit', 'seconds')})"]
     for variant, times in entry["variants"].items():
         ratio = entry.get("ratios", {}).get(variant)
         slower = f"  {ratio['median']:6.2f}x (min/min {ratio['min']:.2f}x)" if ratio else ""
-        lines.append(f"  {variant:<52} {times['median']:.4g} (min {times['min']:.4g}){slower}")
+        limit = entry.get("roofline", {}).get(variant)
+        near = f"  {limit['share']:.2f} of the bound by {limit['limit']}" if limit else ""
+        lines.append(f"  {variant:<52} {times['median']:.4g} (min {times['min']:.4g}){slower}{near}")
+    for variant, program in entry.get("programs", {}).items():
+        lines.append(f"  {variant}: {costs(program)}")
     lines += [f"  {'ok    ' if holds else 'FAILED'} {check}" for check, holds in entry["checks"].items()]
     alone = {**report, "workloads": {name: entry}}
     lines += [f"  {judged.line}" for judged in judge_all(alone) if judged.goal.workload == name]

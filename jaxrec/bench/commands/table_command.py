@@ -1,0 +1,42 @@
+"""`python -m jaxrec.bench table REPORT.json... [--write PAGE.md]`."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from pathlib import Path
+
+from jaxrec.bench.markdown import between_markers, tables
+from jaxrec.bench.report import merge, read_report
+from jaxrec.errors import UserError
+
+HELP = "reports as the tables of docs/benchmarks.md, each line with the command that measures it anew"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Reports and page."""
+    parser.add_argument(
+        "reports", nargs="*", metavar="REPORT.json", help="of `run --out` or `goals --out`; a later one's workloads win"
+    )
+    parser.add_argument("--write", metavar="PAGE.md", help="put the tables between the page's markers")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """The tables, on stdout or in the page."""
+    found = [read_report(path) for path in options.reports]
+    for path, report in zip(options.reports, found, strict=True):
+        for key in ("environment", "settings"):
+            # One line above the tables says where all was measured.
+            if report.get(key) != found[0].get(key):
+                raise UserError(f"{path}: found another {key} than in {options.reports[0]}, allowed reports that agree")
+    content = tables(functools.reduce(merge, found) if found else None)
+    if options.write is None:
+        sys.stdout.write(content + "\n")
+        return 0
+    page = Path(options.write)
+    try:
+        page.write_text(between_markers(page.read_text(encoding="utf-8"), options.write, content), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--write: found {options.write!r} ({error.strerror}), allowed a page with markers") from None
+    return 0

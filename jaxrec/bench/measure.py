@@ -1,0 +1,28 @@
+"""One workload measured, and around it what every workload is measured by: ceilings and peak memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from jaxrec.bench.memory import begin_peak, peak_bytes
+from jaxrec.bench.registry import Workload
+from jaxrec.bench.roofline import measure_ceilings, rooflines
+from jaxrec.bench.settings import Settings
+
+
+def measure(workload: Workload, settings: Settings) -> dict[str, Any]:
+    """The workload's entry with "ceilings", "roofline" and "peak_rss_bytes" (None where it cannot be told apart).
+
+    The peak is of this process: peers in processes of their own are not in it.
+    """
+    before = measure_ceilings(settings.scale)
+    begun = begin_peak()
+    entry = workload.run(settings)
+    peak = peak_bytes() if begun else None
+    ceilings = before.highest(measure_ceilings(settings.scale))
+    return entry | {
+        "ceilings": dataclasses.asdict(ceilings),
+        "roofline": rooflines(entry, ceilings),
+        "peak_rss_bytes": peak,
+    }
