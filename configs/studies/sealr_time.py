@@ -6,8 +6,9 @@ Data, settings: those of configs/sealr_{beauty,toys,sports}.py and configs/palr_
 too, so that only the names differ.
 Command: python -m jaxrec.study configs/studies/sealr_time.py --data beauty=DIR toys=DIR sports=DIR \
              --model.tuning.decoder DIR
-Seconds, users and tokens: times.json and manifest.json in the folders tuning-… and ranking-… of model.out, which
-result.json names (`rankings`); `python -m jaxrec.bench candidate_ranking` times one prompt after the other.
+Table: metrics, and below them seconds of tuning and of ranking, in all and a user, tokens a prompt, and how many times
+as long as names and as PALR; the time of a step is that of the run that made it, so an empty model.out and --jobs 1 are
+wanted. `python -m jaxrec.bench candidate_ranking` times one prompt after the other.
 Hardware: made for an accelerator.
 Wall time: not run.
 Result: not run: the paper's review texts cannot be had here; docs/results/sealr.md holds what was.
@@ -33,13 +34,20 @@ def get_study() -> Study:
         "names": {"items": "names", "sentiment": False, "max_tokens": palr.prompt.max_tokens},
     }
 
+    against = {
+        "numbers, sentiments": ("PALR",),
+        "numbers": ("names", "PALR"),
+        "new tokens": ("names", "PALR"),
+        "names": (),
+    }
+
     def row(label: str, **changes: object) -> Row:
         runs = {}
         for column, one in over.items():
             prompt = dataclasses.replace(one.model.prompt, **changes)
             tuning = dataclasses.replace(one.model.tuning, share=0.2, row_tokens=prompt.max_tokens)
             runs[column] = dataclasses.replace(one, model=dataclasses.replace(one.model, prompt=prompt, tuning=tuning))
-        return Row(label, runs)
+        return Row(label, runs, against[label])
 
     named = {
         column: dataclasses.replace(
@@ -58,5 +66,6 @@ def get_study() -> Study:
         seeds=(0,),
         metrics=("hit@10", "ndcg@10"),
         protocol="retrieved",
+        times=True,
         notes=("all rows rank the same pools",),
     )

@@ -85,6 +85,8 @@ class Study:
     part: str = "test"
     """Which part is reported."""
     figure: Figure | None = None
+    times: bool = False
+    """Show what tuning and ranking took, of rows whose lists a language model made (SEALR, PALR)."""
     notes: tuple[str, ...] = ()
     """What a reader must know beside the numbers, one sentence each."""
 

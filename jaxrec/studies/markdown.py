@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from jaxrec.eval.significance import SIGNIFICANT, Spread
 from jaxrec.studies.definition import PARTS
 from jaxrec.studies.outcome import Comparison, Outcome
+from jaxrec.studies.step_times import time_rows
 
 _SAMPLE = (
     "**Built-in sample.** No data was given{columns}, so the numbers{there} are of synthetic users and items. "
     "They say that the machinery works and nothing about real data."
+)
+_TIME = (
+    "Seconds of the steps that made the lists, all epochs and compilation included; a user: of those tuned on, and of "
+    "those ranked. Rows that share a step show the seconds of the run that made it."
 )
 
 
@@ -28,6 +33,8 @@ def as_markdown(outcome: Outcome, figure: str | None, further: Sequence[Outcome]
         blocks.append(f"> **Partial.** {len(outcome.missing)} of {outcome.num_cells} cells are missing{failed}.")
     blocks.append(_table(_main_rows(outcome)))
     blocks.append(_meaning(outcome))
+    if outcome.times:
+        blocks += ["## Time", _table(time_rows(study, outcome.times)), _TIME]
     if figure is not None:
         blocks.append(f"![{study.title}]({figure})")
     if outcome.comparisons:

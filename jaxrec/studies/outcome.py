@@ -19,6 +19,7 @@ from jaxrec.studies.cells import Cell
 from jaxrec.studies.definition import Study
 from jaxrec.studies.execution import is_done
 from jaxrec.studies.refined_rows import is_refined, of_shared_users, refined_notes
+from jaxrec.studies.step_times import Times, times_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,8 @@ class Outcome:
     """All that a study's table, record and figure show.
 
     systems: finished runs by (row, column); first: the run of a column whose data and protocol it shows.
-    missing, failures: labels of cells, and why they failed. notes: what the table does not show.
+    missing, failures: labels of cells, and why they failed. notes: what the table does not show. times: of the steps
+    behind each system, one a run, where the study shows them.
     """
 
     study: Study
@@ -70,6 +72,7 @@ class Outcome:
     missing: tuple[str, ...]
     failures: Mapping[str, str]
     notes: tuple[str, ...]
+    times: Times = dataclasses.field(default_factory=dict)
 
     def starred(self, row: str, column: str, metric: str) -> bool:
         """Whether the row is significantly better than each row that it is tested against."""
@@ -152,9 +155,10 @@ def collect(study: Study, cells: Sequence[Cell], runs: pathlib.Path, failures: M
     }
     notes += refined_notes(systems)
     notes += _column_notes(study, systems)
-    return Outcome(
-        study, len(cells), systems, first, tuple(_corrected(comparisons)), missing, failed, tuple(dict.fromkeys(notes))
-    )
+    times, more = times_of(study, systems)
+    notes += more
+    compared = tuple(_corrected(comparisons))
+    return Outcome(study, len(cells), systems, first, compared, missing, failed, tuple(dict.fromkeys(notes)), times)
 
 
 def _compare(study: Study, column: str, left: System, right: System) -> list[Comparison]:

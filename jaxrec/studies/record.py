@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -47,6 +48,7 @@ def as_json(outcome: Outcome, further: Sequence[Outcome] = ()) -> dict[str, Any]
                 "metrics": {name: _spread(value) for name, value in system.metrics.items()},
                 "runs": [_run(outcome, run) for run in system.runs],
             }
+            | _times(outcome, row, column)
             for (row, column), system in outcome.systems.items()
         ],
         "comparisons": [
@@ -107,6 +109,12 @@ def _run(outcome: Outcome, run: Run) -> dict[str, Any]:
         "devices": result.get("devices"),
         "versions": result.get("versions"),
     } | ({"refined": result["refined"]} if "refined" in result else {})
+
+
+def _times(outcome: Outcome, row: str, column: str) -> dict[str, Any]:
+    """Of the steps behind each run, where the study shows them."""
+    held = outcome.times.get((row, column))
+    return {} if held is None else {"times": [dataclasses.asdict(one) for one in held]}
 
 
 def _spread(value: Spread) -> dict[str, float | None]:
