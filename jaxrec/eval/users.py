@@ -14,6 +14,7 @@ from jaxrec.data.stable_hash import user_hashes
 Part = Literal["valid", "test"]
 
 _DRAWN = 0x5553  # seed of the users that are drawn: the same in every run
+_STRETCH = 1 << 22
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,14 +54,29 @@ def ranked_users(dataset: Dataset, part: Part, mask_valid_at_test: bool, max_use
     targets = dataset.valid if part == "valid" else dataset.test
     masks = ("train", "valid") if part == "test" and mask_valid_at_test else ("train",)
     seen = [dataset.train, dataset.valid][: len(masks)]
-    with_target = np.flatnonzero(np.bincount(targets.user_ids, minlength=dataset.num_users))
+    with_target = _present(targets, dataset.num_users)
     if max_users is not None and len(with_target) > max_users:
         hashes = user_hashes(dataset.train, _DRAWN)[with_target]
         drawn = np.zeros(dataset.num_users, bool)
         drawn[with_target[np.argsort(hashes, kind="stable")[:max_users]]] = True
-        targets, *seen = (rows.take(drawn[rows.user_ids]) for rows in (targets, *seen))
+        targets, *seen = (_of_users(rows, drawn) for rows in (targets, *seen))
     users = from_interactions(targets, seen, dataset.num_users, dataset.num_items, masks)
     return dataclasses.replace(users, num_without_target=dataset.num_users - len(with_target))
+
+
+def _present(part: Interactions, num_users: int) -> np.ndarray:
+    """Ids of the users with a row, ascending. A stretch of rows at a time: they may be more than memory holds."""
+    present = np.zeros(num_users, bool)
+    for first in range(0, len(part), _STRETCH):
+        present[part.user_ids[first : first + _STRETCH]] = True
+    return np.flatnonzero(present)
+
+
+def _of_users(part: Interactions, wanted: np.ndarray) -> Interactions:
+    """The rows of the users that a mask [U] names."""
+    stretches = range(0, len(part), _STRETCH)
+    rows = [first + np.flatnonzero(wanted[part.user_ids[first : first + _STRETCH]]) for first in stretches]
+    return part.take(np.concatenate([np.zeros(0, np.int64), *rows]))
 
 
 def from_interactions(
