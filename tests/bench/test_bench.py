@@ -108,6 +108,22 @@ def test_comparison_fails_where_ours_is_slower_or_a_check_broke(tmp_path, capsys
     assert "1.20" in capsys.readouterr().err
 
 
+def test_comparison_fails_where_a_program_of_ours_costs_more():
+    before = report_of(1.0, {})
+    before["workloads"]["step"]["programs"] = {
+        name: {"kernels": 10, "temporary_bytes": 100, "collective_bytes": 0} for name in ("jaxrec", "peer")
+    }
+    after = copy.deepcopy(before)
+    after["workloads"]["step"]["programs"]["jaxrec"] |= {"kernels": 12, "collective_bytes": 8, "temporary_bytes": None}
+    after["workloads"]["step"]["programs"]["peer"]["kernels"] = 99
+    failed = failures(compare(before, after), after, 1.1)
+    assert failed == [
+        "step, jaxrec: inf times the bytes said, allowed 1.1",
+        "step, jaxrec: 1.20 times the kernels, allowed 1.1",
+    ]
+    assert failures(compare(before, before), before, 1.0) == []
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
