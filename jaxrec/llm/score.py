@@ -46,7 +46,7 @@ class Scores(NamedTuple):
     mean: np.ndarray
 
 
-class _Asked(NamedTuple):
+class Asked(NamedTuple):
     """Trees of a batch: tokens, depths [B, N] int32; visible [B, N, N] bool; at, of [B, E] int32, 0 is the prompt."""
 
     tokens: Any
@@ -101,7 +101,7 @@ class Scorer:
             given = [packed[turn] if turn < len(packed) else Tree() for _, packed, _ in batch]
             asked = place_rows(_stack(given, count, nodes), self.mesh)
             if cache is None:
-                found, first, cache = _with_prompt(
+                found, first, cache = score_with_prompt(
                     self.params, self.config, tokens, lengths, asked, self.adapters, self.mesh, keep=turns > 1
                 )
             else:
@@ -135,12 +135,12 @@ class Scorer:
 
 
 @functools.partial(jax.jit, static_argnames=("config", "mesh", "keep"))
-def _with_prompt(
+def score_with_prompt(
     params: Params,
     config: DecoderConfig,
     tokens: jax.Array,
     lengths: jax.Array,
-    asked: _Asked,
+    asked: Asked,
     adapters: Adapters | None,
     mesh: Mesh | None,
     *,
@@ -173,7 +173,7 @@ def _after_prompt(
     cache: Cache,
     first: jax.Array,
     lengths: jax.Array,
-    asked: _Asked,
+    asked: Asked,
     adapters: Adapters | None,
 ) -> tuple[jax.Array, Cache]:
     """Log-probabilities [B, E] of another tree, which takes the former's slots. first: the prompt's last logits."""
@@ -185,7 +185,7 @@ def _after_prompt(
     return found, filled._replace(length=cache.length)
 
 
-def _nodes_mask(asked: _Asked, lengths: jax.Array, width: int) -> jax.Array:
+def _nodes_mask(asked: Asked, lengths: jax.Array, width: int) -> jax.Array:
     """[B, N, P + N] bool: a node attends to the prompt and to its ancestors."""
     prompt = jnp.arange(width)[None, :] >= (width - lengths)[:, None]
     prompt = jnp.broadcast_to(prompt[:, None, :], (prompt.shape[0], asked.tokens.shape[1], width))
@@ -199,7 +199,7 @@ def _read(logits: jax.Array, at: jax.Array, of: jax.Array) -> jax.Array:
     return logits[rows, at, of] - normalizers[rows, at]
 
 
-def _stack(given: list[Tree], count: int, nodes: int) -> _Asked:
+def _stack(given: list[Tree], count: int, nodes: int) -> Asked:
     """The trees of a batch in arrays of few sizes; what fills them up asks for token 0 after the prompt."""
     most = max(len(tree.asked_at) for tree in given)
     size = max(16, 1 << (most - 1).bit_length())
@@ -212,7 +212,7 @@ def _stack(given: list[Tree], count: int, nodes: int) -> _Asked:
         visible[row] = tree.visible(nodes)
         at[row, : len(tree.asked_at)] = np.array(tree.asked_at, np.int32) + 1
         of[row, : len(tree.asked_at)] = tree.asked_tokens
-    return _Asked(tokens, depths, visible, at, of)
+    return Asked(tokens, depths, visible, at, of)
 
 
 def _slots(sizes: Sequence[int], wanted: int) -> int:

@@ -33,15 +33,16 @@ def place(tree: Any, config: DecoderConfig, mesh: Mesh | None) -> Any:
     """
     if mesh is None:
         return jax.device_put(tree, jax.devices()[0])
-    return jax.device_put(tree, _shardings(tree, config, mesh))
+    return jax.device_put(tree, shardings(tree, config, mesh))
 
 
 def constrain(tree: Any, config: DecoderConfig, mesh: Mesh | None) -> Any:
     """The same tree, in a compiled function, where `place` would put it."""
-    return tree if mesh is None else jax.lax.with_sharding_constraint(tree, _shardings(tree, config, mesh))
+    return tree if mesh is None else jax.lax.with_sharding_constraint(tree, shardings(tree, config, mesh))
 
 
-def _shardings(tree: Any, config: DecoderConfig, mesh: Mesh) -> Any:
+def shardings(tree: Any, config: DecoderConfig, mesh: Mesh) -> Any:
+    """Where `place` puts each leaf of a tree of arrays or shapes. Raises: UserError as `place`."""
     count = mesh.shape["model"]
     for field in ("num_kv_heads", "intermediate_size", "vocab_size"):
         size = getattr(config, field)
