@@ -10,7 +10,7 @@ from typing import NoReturn, Protocol
 from jaxrec.compiler_flags import set_compiler_flags
 from jaxrec.errors import UserError
 
-COMMANDS = ("list", "run", "goals", "table", "compare", "growth")
+COMMANDS = ("list", "run", "goals", "table", "compare", "growth", "scaling")
 """Each a module `jaxrec.bench.commands.<name>_command` with what `Command` says. None touches a device on import."""
 
 
