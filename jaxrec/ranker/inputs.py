@@ -94,7 +94,10 @@ def inputs_identity(job: Job) -> dict[str, Any]:
     """What decides examples beside the folders of earlier steps and the prompt files."""
     prompt = {leaf.name: leaf.value for leaf in leaves(job.config.prompt) if leaf.hashed and not leaf.later}
     model = job.model if _is_written(job.config.prompt) else None
-    return {"prompt": prompt, "shown": job.config.candidates.seed, "summaries": model}
+    identity = {"prompt": prompt, "shown": job.config.candidates.seed, "summaries": model}
+    if job.config.prompt.items == "new_tokens" and job.config.tuning.decoder is not None:
+        identity["item_tokens"] = "spaced"  # the blank before an item is of its token
+    return identity
 
 
 def _is_written(config: PromptConfig) -> bool:

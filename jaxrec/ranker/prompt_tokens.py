@@ -57,7 +57,8 @@ class PromptTokens:
         if not tokenizer.stop_tokens:
             raise UserError(f"{tokenizer.source}: no token that ends an answer; eos_token is needed")
         for token in texts.new_tokens:
-            if tokenizer.inner.token_to_id(token) is None:
+            # With the blank before it, or without.
+            if all(tokenizer.inner.token_to_id(text) is None for text in (f" {token}", token)):
                 raise UserError(f"{tokenizer.source}: no token {token}; prompt.items new_tokens needs one an item")
         self.end = tokenizer.stop_tokens[0]
         self.separator = self._behind(SEPARATOR, "a")

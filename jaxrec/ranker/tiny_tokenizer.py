@@ -63,17 +63,19 @@ def tiny_tokenizer(texts: Iterable[str], new_tokens: Sequence[str] = ()) -> Toke
     return with_item_tokens(made, new_tokens)
 
 
-def with_item_tokens(tokenizer: Tokenizer, new_tokens: Sequence[str]) -> Tokenizer:
+def with_item_tokens(tokenizer: Tokenizer, new_tokens: Sequence[str], spaced: bool = False) -> Tokenizer:
     """A copy that says each of the texts by one token more, in their order, from `tokenizer.vocab_size` on.
 
-    Raises: UserError where the tokenizer has one of them already.
+    spaced: the token is of the text with the blank before it, as items stand in a list; without, a list needs two
+    tokens for each. Raises: UserError where the tokenizer has one of them already.
     """
-    known = next((text for text in new_tokens if tokenizer.inner.token_to_id(text) is not None), None)
+    texts = [f" {text}" for text in new_tokens] if spaced else list(new_tokens)
+    known = next((text for text in (*new_tokens, *texts) if tokenizer.inner.token_to_id(text) is not None), None)
     if known is not None:
-        raise UserError(f"{tokenizer.source}: has a token {known} already; items need tokens of their own")
+        raise UserError(f"{tokenizer.source}: has a token {known.strip()} already; items need tokens of their own")
     tokenizers = import_tokenizers(tokenizer.source)
     inner = tokenizers.Tokenizer.from_str(tokenizer.inner.to_str())
-    inner.add_tokens([tokenizers.AddedToken(text, normalized=False) for text in new_tokens])
+    inner.add_tokens([tokenizers.AddedToken(text, normalized=False) for text in texts])
     return dataclasses.replace(tokenizer, inner=inner)
 
 

@@ -65,7 +65,7 @@ def untuned_tokenizer(tuning: TuningConfig, words: Sequence[str], new_tokens: Se
         return tiny_tokenizer(words, new_tokens)
     path = Path(tuning.decoder).expanduser()
     read = gguf_tokenizer(GGUFFile(path)) if path.is_file() else read_tokenizer(path)
-    return with_item_tokens(read, new_tokens)
+    return with_item_tokens(read, new_tokens, spaced=True)
 
 
 def tiny_decoder(tuning: TuningConfig, words: Sequence[str], new_tokens: Sequence[str], prompt_tokens: int) -> Untuned:
@@ -102,7 +102,7 @@ def given_decoder(tuning: TuningConfig, new_tokens: Sequence[str]) -> Untuned:
     trained: Trained = {"adapters": init_adapters(tuning.lora, config, adapters)}
     if count:
         trained["rows"] = init_rows(read.params, config, first, count, rows)
-    tokenizer = with_item_tokens(read.tokenizer, new_tokens)
+    tokenizer = with_item_tokens(read.tokenizer, new_tokens, spaced=True)
     return Untuned(config, params, trained, tokenizer, tuning.lora, first, tuple(new_tokens), tuning.decoder)
 
 
@@ -117,7 +117,7 @@ def write_tuned(folder: Path, start: Untuned, trained: Trained) -> None:
         path = Path(start.decoder).expanduser()
         digest = checkpoint_sha256(path, "tuning.decoder")
         told = {"kind": "adapters", "base": path.resolve().name, "base_sha256": digest}
-        told |= {"new_tokens": list(start.new_tokens)}
+        told |= {"new_tokens": [f" {text}" for text in start.new_tokens]}
         write_adapters(folder, trained["adapters"], start.lora, base_model=path.resolve().name)
         if start.new_tokens:
             write_rows(folder, trained["rows"])
@@ -147,10 +147,16 @@ def read_tuned(folder: Path, decoder: str | None, dtype: Dtype = "float32") -> T
         )
     read = read_checkpoint(path, dtype)
     new_tokens: list[str] = told.get("new_tokens", [])
+    if any(not text.startswith(" ") for text in new_tokens):
+        raise UserError(
+            f"{folder / TUNED}: found a token {new_tokens[0]} for an item, which says it without the blank before it, "
+            "as lists no longer do; make the step tuning anew"
+        )
     first = read.tokenizer.vocab_size
     params, config = extend(read.params, read.config, first, len(new_tokens))
     if new_tokens:
         placed = with_rows(params, read_rows(folder, config, len(new_tokens)), first)
         params = jax.tree.map(np.asarray, placed)
     lora, adapters = read_adapters(folder, config)
-    return Tuned(config, params, scaled(adapters, lora), with_item_tokens(read.tokenizer, new_tokens))
+    tokenizer = with_item_tokens(read.tokenizer, [text[1:] for text in new_tokens], spaced=True)
+    return Tuned(config, params, scaled(adapters, lora), tokenizer)

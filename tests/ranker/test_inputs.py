@@ -8,7 +8,7 @@ import pytest
 from jaxrec.data.config import DataConfig
 from jaxrec.errors import UserError
 from jaxrec.eval.pools import Pools, write_pools
-from jaxrec.models.sealr_config import CandidatesConfig, PromptConfig
+from jaxrec.models.sealr_config import CandidatesConfig, PromptConfig, TuningConfig
 from jaxrec.precompute.requests import Answer, Failure, Plan
 from jaxrec.ranker.inputs import inputs_identity, read_inputs
 from tests.precompute.fake_job import FakeJob
@@ -92,3 +92,13 @@ def test_absent_steps_are_named(folder):
     made.inputs = {"candidates": None}
     with pytest.raises(UserError, match="steps: no output of candidates"):
         read_inputs(made)
+
+
+def test_how_a_given_decoder_says_items_by_tokens_is_of_the_identity():
+    def found(items, decoder):
+        config = {"prompt": PromptConfig(items=items), "candidates": CandidatesConfig()}
+        return inputs_identity(FakeJob(None, tuning=TuningConfig(decoder=decoder), **config))
+
+    assert found("new_tokens", "some.gguf")["item_tokens"] == "spaced"
+    for others in (("new_tokens", None), ("digits", "some.gguf"), ("names", "some.gguf")):
+        assert "item_tokens" not in found(*others)

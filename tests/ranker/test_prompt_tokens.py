@@ -57,7 +57,7 @@ def base_tokenizer(kind):
 
 @functools.cache
 def tokenizer_of(kind, items):
-    return with_item_tokens(base_tokenizer(kind), SAID[items].new_tokens)
+    return with_item_tokens(base_tokenizer(kind), SAID[items].new_tokens, spaced=True)
 
 
 @functools.cache
@@ -78,14 +78,15 @@ def test_tokens_are_those_of_the_text(kind, items):
     assert encoded.answer[-1] == tokens.end
     answer = tokenizer.decode(encoded.answer)
     said = [SAID[items].texts[item] for item in EXAMPLE.answer]
-    # The Llama form begins every stretch between tokens of its own with a blank.
-    blanks = kind == "llama" and items == "new_tokens"
     assert parse_answer(answer) == tuple(said)
-    if not blanks:
-        assert tokenizer.decode(encoded.prompt) == render(template, prompt)
-        assert parse(template, tokenizer.decode(encoded.prompt)) == prompt
-        # A decoder of the Llama form drops the first blank of a text.
-        assert answer.strip() == answer_text(said).strip()
+    assert tokenizer.decode(encoded.prompt) == render(template, prompt)
+    assert parse(template, tokenizer.decode(encoded.prompt)) == prompt
+    # A decoder of the Llama form drops the first blank of a text.
+    assert answer.strip() == answer_text(said).strip()
+    if items == "new_tokens":
+        # One token an item and one between two, in the answer as in lists.
+        assert len(encoded.answer) == 2 * len(EXAMPLE.answer)
+        assert all(len(tokens.item(item)) == 1 for item in range(len(SAID[items].texts)))
     lists = [tokens.item(item) for item in EXAMPLE.candidates]
     joined = tuple(itertools.chain(lists[0], *((*tokens.separator, *item) for item in lists[1:])))
     assert any(encoded.prompt[start : start + len(joined)] == joined for start in range(len(encoded.prompt)))
@@ -149,8 +150,9 @@ def test_a_tokenizer_without_the_tokens_or_an_end_is_refused():
         PromptTokens(tokenizer, SAID["new_tokens"], PromptConfig(items="new_tokens"))
     with pytest.raises(UserError, match="no token that ends an answer"):
         PromptTokens(dataclasses.replace(tokenizer, stop_tokens=()), SAID["digits"], PromptConfig())
-    with pytest.raises(UserError, match="has a token <item_1> already"):
-        with_item_tokens(with_item_tokens(tokenizer, ("<item_1>",)), ("<item_1>",))
+    for first, then in ((False, False), (True, True), (False, True)):
+        with pytest.raises(UserError, match="has a token <item_1> already"):
+            with_item_tokens(with_item_tokens(tokenizer, ("<item_1>",), first), ("<item_1>",), then)
 
 
 def test_the_tiny_tokenizer_follows_from_its_words_alone(tmp_path):

@@ -124,7 +124,7 @@ def test_adapters_and_new_tokens_are_read_beside_their_model_alone(tmp_path):
     folder = tmp_path / "tuned"
     write_tuned(folder, start, found.trained)
     read = read_tuned(folder, decoder)
-    assert read.tokenizer.encode("w3<item_2>") == [3, 40]
+    assert read.tokenizer.encode("w3 <item_2>") == [3, 40]
     np.testing.assert_array_equal(read.params["embed"]["embedding"][39:42], found.trained["rows"]["embedding"])
     np.testing.assert_array_equal(read.params["embed"]["embedding"][:39], start.frozen["embed"]["embedding"][:39])
     a = found.trained["adapters"]["layers"]["attention"]["query"]
@@ -136,6 +136,11 @@ def test_adapters_and_new_tokens_are_read_beside_their_model_alone(tmp_path):
         read_tuned(folder, other)
     with pytest.raises(UserError, match=r"tuning.decoder: found none beside the adapters"):
         read_tuned(folder, None)
+    told = json.loads((folder / "tuning.json").read_text())
+    apart = [text.strip() for text in told["new_tokens"]]
+    (folder / "tuning.json").write_text(json.dumps(told | {"new_tokens": apart}))
+    with pytest.raises(UserError, match="a token <item_1> for an item, which says it without the blank before it"):
+        read_tuned(folder, decoder)
 
 
 def test_a_plan_counts_rows_and_steps():
