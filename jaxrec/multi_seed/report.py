@@ -16,7 +16,7 @@ from jaxrec.report import describe_protocol, print_sample_banner
 def print_seeds_result(console: Console, result: dict[str, Any], folder: pathlib.Path) -> None:
     """Means with deviation and interval beside the references, then each seed, where it lies and what to do next."""
     for protocol, record in result["protocols"].items():
-        what = f"{describe_protocol(protocol, record, result)}; means of {len(result['seeds'])} seeds"
+        what = f"{describe_protocol(protocol, record, result)}; means of {len(result['seeds'])} seeds ± deviation"
         console.print(f"{result['name']}: {what}", soft_wrap=True)
         names = ("hit", "ndcg", "mrr") if record.get("single_target") else ("recall", "ndcg", "hit", "mrr")
         console.print(_table(result, record, [f"{name}@{k}" for name in names for k in record["k"]]))
@@ -47,11 +47,11 @@ def print_seeds_result(console: Console, result: dict[str, Any], folder: pathlib
 def _table(result: dict[str, Any], record: dict[str, Any], metrics: list[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     references = {name: values for name, values in record["reference"].items() if name != result["model"]}
-    for column in ("", result["model"], "deviation", "95 % interval", *references):
+    for column in ("", result["model"], "±", "95 % interval", *references):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     for metric in metrics:
         found = record["over_seeds"]["test"][metric]
         low, high = found["interval"]
-        own = f"{found['mean']:.4f}", f"{found['deviation']:.4f}", f"{low:.4f} to {high:.4f}"
+        own = f"{found['mean']:.4f}", f"{found['deviation']:.4f}", f"{low:.4f}..{high:.4f}"
         table.add_row(metric, *own, *(f"{values[metric]:.4f}" for values in references.values()))
     return table
