@@ -70,8 +70,10 @@ def print_list(console: Console, dataset: Dataset, listed: Listed) -> None:
         table.add_row(*row)
     console.print(table)
     if listed.told is not None and listed.told.history:
-        history = ", ".join(item + (f" ({said})" if said else "") for item, said in listed.told.history)
-        console.print(Text(f"because the model was told: {history}"))
+        console.print("because the model was told:")
+        for item, said in listed.told.history:
+            title = textwrap.shorten(title_of(dataset, item), max(console.width - len(item) - 24, 20), placeholder="…")
+            console.print(Text("  " + "  ".join(filter(None, (item, said, title)))), soft_wrap=True)
 
 
 def title_of(dataset: Dataset, raw_item: str) -> str:
