@@ -30,6 +30,7 @@ class Member:
     def __init__(self, gang: Gang, versions: dict[str, str]) -> None:
         self.gang = gang
         self.signal: int | None = None
+        self._told_signal = False
         self._heard: queue.Queue[dict[str, Any]] = queue.Queue()
         self._lock = threading.Lock()
         self._leaving = False
@@ -47,7 +48,9 @@ class Member:
         if self.gang.process_id == 0:
             self._send({"say": value})
             return json.loads(json.dumps(value))
-        return self._heard.get()["said"]
+        heard = self._heard.get()
+        assert "said" in heard, f"waited for a word of process 0, heard {heard}"
+        return heard["said"]
 
     def wait(self, name: str) -> None:
         """Until every process waits at this place."""
@@ -56,8 +59,14 @@ class Member:
         assert passed.get("passed") == name, f"at {name}, heard {passed}"
 
     def tell_signal(self, number: int) -> None:
-        """Tell process 0 that this one was asked to stop; there, `signal` holds the number."""
-        self._send({"signal": number})
+        """Tell process 0, once, that this one was asked to stop; there, `signal` holds the number."""
+        if not self._told_signal:
+            self._told_signal = True
+            self._send({"signal": number})
+
+    def forget_signals(self) -> None:
+        """They have been followed: what begins after them is not stopped by them."""
+        self.signal, self._told_signal = None, False
 
     def end(self) -> None:
         """Leave at the end of the work; what others do from now on is no matter of this process."""

@@ -58,7 +58,10 @@ def stop_wanted(number: int | None) -> int | None:
         return number
     if number is not None and not is_first():
         _member.tell_signal(number)
-    return _member.say(number if number is not None else _member.signal)
+    agreed = _member.say(number if number is not None else _member.signal)
+    if agreed is not None:
+        _member.forget_signals()
+    return agreed
 
 
 @contextlib.contextmanager

@@ -21,10 +21,15 @@ def metrics(folder):
 def test_two_go_on_with_what_one_began_and_one_with_what_two_left(tmp_path):
     trainer(tmp_path / "whole", epochs=6, devices=2).run()
     trainer(tmp_path / "parts", epochs=2, devices=1).run()
-    (status, errors), (killed, _) = ends(start([SCRIPT, str(tmp_path / "parts"), "4", "killed"], 2))
+    (status, errors), (killed, _) = ends(start([SCRIPT, str(tmp_path / "parts"), "4"], 2))
     line = "process 1 of 2 died, so process 0 stops too; the same command goes on from the last checkpoint"
     assert (status, killed) == (3, -9), errors
     assert errors.splitlines()[-1:] == [f"jaxrec: error: {line}"]
+    stopped = {(tmp_path / "parts" / f"stopped-{first}").read_text() for first in (True, False)}
+    assert len(stopped) == 1  # both after the same step, soon after process 1 alone was asked to
+    status, step = map(int, stopped.pop().split())
+    assert status == 143
+    assert 3 * 4 <= step < 4 * 4
     assert len(metrics(tmp_path / "parts")) == 4 * 5  # of each epoch four steps and a validation
     trainer(tmp_path / "parts", epochs=6, devices=8).run()
     np.testing.assert_allclose(metrics(tmp_path / "parts"), metrics(tmp_path / "whole"), rtol=1e-5)

@@ -1,4 +1,8 @@
-"""One process of a run of the tiny model: FOLDER EPOCHS [killed]. Where it says so, process 1 is killed at the end."""
+"""One process of a run of the tiny model: FOLDER EPOCHS.
+
+Process 1 is asked to stop at the first validation, which saves and stops both; they go on at once. At the end process 1
+is killed while process 0 waits for it.
+"""
 
 import os
 import pathlib
@@ -20,11 +24,12 @@ from jaxrec.train.loop import Trainer
 from jaxrec.train.mesh import make_mesh, replicate
 from jaxrec.train.metrics_log import MetricsLog, NoLog
 from jaxrec.train.optimizer import make_optimizer
+from jaxrec.train.signals import StoppedBySignalError
 from tests.train.tiny import RULES, TinyModel, tiny_context, tiny_dataset
 
 
-def trainer(folder, epochs, devices):
-    """A line of metrics a step, a checkpoint an epoch."""
+def trainer(folder, epochs, devices, validating=lambda: None):
+    """A line of metrics a step, a checkpoint an epoch. validating: called by every validation."""
     config = TrainConfig(
         optimizer=OptimizerConfig(learning_rate=0.05), monitor="score", epochs=epochs, batch_size=64, eval_every=1,
         patience=0, log_every=1, checkpoint_every_seconds=0.0,
@@ -32,6 +37,11 @@ def trainer(folder, epochs, devices):
     mesh = make_mesh(DevicesConfig(count=devices), "model")
     everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
     total = jax.jit(lambda table: table.sum(), out_shardings=everywhere)
+
+    def evaluate(params):
+        validating()
+        return {"score": float(np.asarray(total(params["item_embedding"])))}
+
     folder.mkdir(exist_ok=True)
     return Trainer(
         model=TinyModel(),
@@ -42,7 +52,7 @@ def trainer(folder, epochs, devices):
         data=make_input(tiny_dataset(), config, seed=3, notice=lambda message: None),
         config=config,
         seed=3,
-        evaluate=lambda params: {"score": float(np.asarray(total(params["item_embedding"])))},
+        evaluate=evaluate,
         checkpoints=Checkpoints(folder / "checkpoints"),
         open_log=lambda step: MetricsLog(folder, resume_step=step) if is_first() else NoLog(),
         display=TrainingDisplay(Console(quiet=True), 1, epochs),
@@ -51,11 +61,20 @@ def trainer(folder, epochs, devices):
 
 
 def main(argv):
-    trainer(pathlib.Path(argv[0]), int(argv[1]), jax.device_count()).run()
-    if argv[2:] == ["killed"]:
+    folder, epochs = pathlib.Path(argv[0]), int(argv[1])
+
+    def ask_to_stop():
         if not is_first():
-            os.kill(os.getpid(), signal.SIGKILL)
-        barrier("that nobody else comes to")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    try:
+        trainer(folder, epochs, jax.device_count(), ask_to_stop).run()
+    except StoppedBySignalError as stopped:
+        (folder / f"stopped-{is_first()}").write_text(f"{stopped.exit_code} {stopped.step}")
+    trainer(folder, epochs, jax.device_count()).run()
+    if not is_first():
+        os.kill(os.getpid(), signal.SIGKILL)
+    barrier("that nobody else comes to")
     return 0
 
 
