@@ -30,10 +30,11 @@ def scale_by_lazy_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) ->
     """The same before the learning rate: gradients to steps."""
     dense = optax.scale_by_adam(b1, b2, eps)
 
-    def update(gradient: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        steps, moved = dense.update(gradient, state, params)
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        moved: Any
+        steps, moved = dense.update(updates, state, params)
         moments = moved.mu, moved.nu
-        read = jax.tree_util.tree_map_with_path(_rows_read, gradient)
+        read = jax.tree_util.tree_map_with_path(_rows_read, updates)
         zeros = jax.tree.map(jnp.zeros_like, steps)
         steps = jax.tree.map(jnp.where, read, steps, zeros)
         mu, nu = (
