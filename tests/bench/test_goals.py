@@ -78,6 +78,7 @@ def test_figures_are_of_programs_and_times_that_are_reported():
     assert paths == [
         ("programs", step_collectives.FEATURES, "collective_bytes"),
         (compile_cache.FIRST_STEP, compile_cache.WARM, "median"),
+        *(("peak_rss_mb", stage) for stage in ("prepare", "train")),
     ]
 
 
