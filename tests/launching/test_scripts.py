@@ -11,7 +11,7 @@ import yaml
 
 LAUNCH = pathlib.Path(__file__).resolve().parents[2] / "launch"
 SCRIPTS = sorted(LAUNCH.glob("*.sh"))
-CLUSTER = ("SLURM_", "JAXREC_", "TPU_", "XLA_", "JAX_", "NCCL_")
+CLUSTER = ("SLURM_", "JAXREC_", "TPU_", "XLA_", "JAX_", "NCCL_", "PYTHON")
 
 
 def call(script, *arguments, path=None, **environment):

@@ -82,8 +82,8 @@ def test_single_tokens_cost_the_prompt_alone(scorer, monkeypatch):
         fed.append((tokens.shape[1], asked.tokens.shape[1]))
         return with_prompt(params, config, tokens, lengths, asked, *rest, **settings)
 
-    with_prompt = score._with_prompt
-    monkeypatch.setattr(score, "_with_prompt", counting)
+    with_prompt = score.score_with_prompt
+    monkeypatch.setattr(score, "score_with_prompt", counting)
     monkeypatch.setattr(score, "_after_prompt", None)
     check(scorer.score(REQUESTS[3:]), REQUESTS[3:])
     assert sorted(fed) == [(32, 0), (64, 0)]
@@ -91,9 +91,9 @@ def test_single_tokens_cost_the_prompt_alone(scorer, monkeypatch):
 
 def test_sizes_within_a_bucket_are_compiled_once(scorer):
     scorer.score([Candidates(draw(4), [draw(5), draw(2)])])
-    size = score._with_prompt._cache_size()
+    size = score.score_with_prompt._cache_size()
     scorer.score([Candidates(draw(9), [draw(3), draw(4), draw(3)])])
-    assert score._with_prompt._cache_size() == size
+    assert score.score_with_prompt._cache_size() == size
 
 
 def test_a_tree_holds_what_candidates_share_once():
