@@ -29,17 +29,17 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
 
 
-QUICKLY = ("contract", "models", "nn", "llm")
-"""Folders whose tests compile without optimizations: compiling is most of their time, and the numbers are the same."""
+QUICKLY = ("contract", "models", "nn", "llm", "ranker", "bench", "serve")
+"""Folders whose tests compile without optimizations: compiling is most of their time, and the numbers are the same.
+
+Others train for long, which takes more than compiling.
+"""
 
 
-@pytest.fixture(autouse=True)
-def _compiled_quickly(request):
-    """Others train for long, which takes more than compiling."""
-    jax.config.update("jax_disable_most_optimizations", request.path.parent.name in QUICKLY)
-    yield
-    # What wider fixtures of the next test compile is not of this folder.
-    jax.config.update("jax_disable_most_optimizations", False)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Before any fixture, so that what a module shares is compiled as its tests are."""
+    jax.config.update("jax_disable_most_optimizations", item.path.parent.name in QUICKLY)
 
 
 @pytest.fixture(scope="session")

@@ -7,26 +7,14 @@ import optax
 import pytest
 
 from jaxrec.errors import UserError
-from jaxrec.llm.config import read_config
 from jaxrec.llm.lora import LoRAConfig, init_adapters
 from jaxrec.llm.packed_examples import Example, PackShape, pack, pack_shape, packed_batch, packed_loss
-from jaxrec.llm.weights import read_params
-from tests.llm.tiny_llama import CONFIG, logits_by_hand, tensors, write_folder
-
-RNG = np.random.default_rng(8)
-LENGTHS = ((5, 3), (9, 1), (2, 7), (12, 2), (4, 4), (3, 1))
-EXAMPLES = [Example(*(RNG.integers(0, CONFIG["vocab_size"], n).tolist() for n in lengths)) for lengths in LENGTHS]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = write_folder(tmp_path_factory.mktemp("llama"))
-    config = read_config(folder / "config.json", "float32")
-    return config, jax.tree.map(jnp.asarray, read_params(folder, config))
+from tests.llm.tiny_examples import EXAMPLES
+from tests.llm.tiny_llama import logits_by_hand, tensors
 
 
 def test_rows_hold_what_fits_and_everything_once():
-    lengths = RNG.integers(1, 20, 200).tolist()
+    lengths = np.random.default_rng(9).integers(1, 20, 200).tolist()
     rows = pack(lengths, 32)
     assert sorted(place for row in rows for place in row) == list(range(200))
     assert all(sum(lengths[place] for place in row) <= 32 for row in rows)

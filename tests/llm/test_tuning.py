@@ -11,7 +11,6 @@ import pytest
 from jaxrec.errors import UserError
 from jaxrec.llm.checkpoint import read_checkpoint
 from jaxrec.llm.checkpoint_files import write_weights
-from jaxrec.llm.config import read_config
 from jaxrec.llm.decoder import forward, init_params
 from jaxrec.llm.lora import TARGETS, LoRAConfig, init_adapters
 from jaxrec.llm.new_tokens import extend, init_rows, read_rows, with_rows, write_rows
@@ -19,21 +18,10 @@ from jaxrec.llm.packed_examples import Example, pack_shape, packed_batch
 from jaxrec.llm.quantized import quantize
 from jaxrec.llm.sharding import place, place_rows
 from jaxrec.llm.tuning import Recipe, assembled, init_state, loss_sum, tuning_step
-from jaxrec.llm.weights import read_params
-from tests.llm.tiny_llama import CONFIG, write_folder
+from tests.llm.tiny_examples import EXAMPLES
 from tests.models.world import mesh_of
 
 LORA = LoRAConfig(rank=4, alpha=8.0)
-RNG = np.random.default_rng(8)
-LENGTHS = ((5, 3), (9, 1), (2, 7), (12, 2), (4, 4), (3, 1))
-EXAMPLES = [Example(*(RNG.integers(0, CONFIG["vocab_size"], n).tolist() for n in lengths)) for lengths in LENGTHS]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = write_folder(tmp_path_factory.mktemp("llama"))
-    config = read_config(folder / "config.json", "float32")
-    return config, jax.tree.map(jnp.asarray, read_params(folder, config))
 
 
 def adapters_of(config):
