@@ -9,7 +9,7 @@ Command: python -m jaxrec.launch --config configs/sealr_reviews_small.py --data.
 Models: SmolLM2-135M-Instruct, a folder or a .gguf file; VADER's lexicon, or an emotion model with
 --model.sentiment.model.
 Hardware: two CPU cores.
-Wall time: not measured
+Wall time: 11 min of tuning and 6 min of ranking on two busy cores
 Result: docs/results/sealr.md
 Deviations: those of configs/sealr_beauty_small.py (model.tuning.decoder, model.candidates.count and the limits), but
 model.prompt.items is digits, as there are no titles, and model.prompt.sentiment on; model.tuning.share is 0.5, for few
