@@ -72,6 +72,9 @@ class ShardBlocks(EpochBlocks):
             ahead = parts.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2))
             stream = iter(ahead.mp_prefetch(grain.MultiprocessingOptions(self._workers, per_worker_buffer_size=2)))
         else:
+            # Opened here: numpy parses a file's header, which Python 3.11 can't do in two threads at once.
+            for reader in self._readers:
+                reader.open()
             stream = iter(parts.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)))
         for block in itertools.count(first_block):
             shares = [next(stream) for _ in range(number)]
@@ -110,13 +113,17 @@ class _Reader:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_opened": None}
 
-    def block(self, block: int) -> dict[str, np.ndarray]:
-        """The columns of these lanes, [block_steps, lanes * width]; steps past the last are wholly masked."""
+    def open(self) -> tuple[Lanes, np.ndarray, np.ndarray]:
+        """The lanes and each user's training items (indptr, items), the same at every call."""
         if self._opened is None:
             # Of each lane the shard that ends and the one that begins, for two threads.
             lanes = Lanes(self._shards, self._count, self._seed, kept=3 * len(self._own))
             self._opened = lanes, *self._shards.positives()
-        lanes, indptr, items = self._opened
+        return self._opened
+
+    def block(self, block: int) -> dict[str, np.ndarray]:
+        """The columns of these lanes, [block_steps, lanes * width]; steps past the last are wholly masked."""
+        lanes, indptr, items = self.open()
         epoch, first, num_steps = self._schedule.place(block)
         width, steps = self._batch_size // self._count, self._schedule.block_steps
         user_ids, item_ids = np.zeros((2, steps, len(self._own), width), np.int32)
