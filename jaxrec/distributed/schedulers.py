@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 _FIRST_PORT, _PORTS = 61440, 2047  # pairs of ports, chosen by the number of the job
-_TPU_PORT = 8476
+_TPU_PORT = 8482  # not 8476, on which libtpu itself listens
 
 
 def from_scheduler(environment: Mapping[str, str]) -> dict[str, str]:

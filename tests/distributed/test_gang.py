@@ -87,9 +87,9 @@ def test_open_mpi():
 
 def test_a_tpu_pod_and_its_slices():
     said = {"TPU_WORKER_HOSTNAMES": "a,b", "TPU_WORKER_ID": "1"}
-    assert from_scheduler(said) == {"coordinator": "a:8476", "num_processes": "2", "process_id": "1"}
+    assert from_scheduler(said) == {"coordinator": "a:8482", "num_processes": "2", "process_id": "1"}
     said |= {"MEGASCALE_NUM_SLICES": "3", "MEGASCALE_SLICE_ID": "2", "MEGASCALE_COORDINATOR_ADDRESS": "z:1"}
-    assert from_scheduler(said) == {"coordinator": "z:8476", "num_processes": "6", "process_id": "5"}
+    assert from_scheduler(said) == {"coordinator": "z:8482", "num_processes": "6", "process_id": "5"}
     assert from_scheduler({"TPU_WORKER_HOSTNAMES": "a", "TPU_WORKER_ID": "0"}) == {}
 
 
