@@ -2,8 +2,8 @@
 
 Paper: SEALR (Lee and Kim, SIGIR 2025), Tables 2 and 3 and Figure 4; other data and another model, so that the questions
 are theirs and the values do not compare.
-Data, settings: those of configs/sealr_sample.py and configs/palr_sample.py, one seed: 20 candidates and half of the users
-for tuning where a row says nothing else; a tiny decoder begins from nothing. Targets are not put in.
+Data, settings: those of configs/sealr_sample.py and configs/palr_sample.py, one seed: 20 candidates and half of the
+users for tuning where a row says nothing else; a tiny decoder begins from nothing. Targets are not put in.
 Command: python -m jaxrec.study configs/studies/sealr_sample.py
 Table: metrics, and below them seconds of tuning and of ranking: those of the run that made them, so an empty model.out
 and --jobs 1 are wanted.

@@ -37,7 +37,10 @@ def _remove_unfinished(folder: pathlib.Path) -> None:
     # Of processes on other machines, which may share the folder, nobody here knows whether they live.
     here = f"running-{socket.gethostname()}-"
     for marker in folder.glob(f"{here}*"):
-        process = int(marker.name.removeprefix(here))
+        named = marker.name.removeprefix(here)
+        if not named.isdecimal():  # of a machine whose name begins with this one's
+            continue
+        process = int(named)
         if process == os.getpid() or not _alive(process):
             since = marker.stat().st_mtime_ns
             for entry in folder.glob("*-cache"):

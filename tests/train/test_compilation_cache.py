@@ -4,6 +4,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from jaxrec.train.compilation_cache import _remove_unfinished
 
 _DEAD = 2**22 + 1  # above the largest process id that Linux gives
@@ -35,8 +37,9 @@ def test_entries_written_since_the_start_of_a_dead_process_are_removed(tmp_path)
     assert alive.exists()
 
 
-def test_what_another_machine_writes_stays(tmp_path):
-    elsewhere = tmp_path / f"running-elsewhere-{_DEAD}"
+@pytest.mark.parametrize("name", ["elsewhere", f"{socket.gethostname()}-2"])
+def test_what_another_machine_writes_stays(tmp_path, name):
+    elsewhere = tmp_path / f"running-{name}-{_DEAD}"
     elsewhere.write_text("")
     new = entry(tmp_path, "new", 10)
     _remove_unfinished(tmp_path)
