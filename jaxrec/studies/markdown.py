@@ -80,26 +80,25 @@ def _main_rows(outcome: Outcome) -> list[list[str]]:
             }
             shown = [f"{values[place]:.4f}" if place in values else "" for place in places]
             rows.append([f"*{row.label}, as published*", "", *shown])
-    for name in dict.fromkeys(name for column in outcome.first for name in outcome.references(column)):
-        cells = []
-        for column, metric in places:
-            value = outcome.references(column).get(name, {}).get(metric) if column in outcome.first else None
-            cells.append("" if value is None else f"{value:.4f}")
-        rows.append([f"*{name}*", "", *cells])
+    for words, held in outcome.references_by_ranking().items():
+        for name in dict.fromkeys(name for references in held.values() for name in references):
+            values = [held.get(column, {}).get(name, {}).get(metric) for column, metric in places]
+            label = f"*{name}, {words}*" if words else f"*{name}*"
+            rows.append([label, "", *("" if value is None else f"{value:.4f}" for value in values)])
     return rows
 
 
 def _cell(outcome: Outcome, row: str, column: str, metric: str) -> str:
-    """Mean and deviation; bold: the best of the column; the star: significantly better than what it stands against."""
+    """Mean and deviation; bold: the best of those that rank alike; the star: better than all it stands against."""
     system = outcome.systems.get((row, column))
     if system is None:
         return "missing"
     value = system.metrics[metric]
     star = r"\*" if outcome.starred(row, column, metric) else ""
     others = [
-        found.metrics[metric].mean
-        for (other, label), found in outcome.systems.items()
-        if label == column and not outcome.simulates(other)
+        outcome.systems[other, column].metrics[metric].mean
+        for other in outcome.ranks_like(row, column)
+        if not outcome.simulates(other)
     ]
     shown = _spread(value)
     best = len(others) > 1 and value.mean == max(others) and not outcome.simulates(row)
@@ -131,7 +130,9 @@ def _meaning(outcome: Outcome) -> str:
     ]
     if len(study.rows) > 1:
         simulated = any(outcome.simulates(row.label) for row in study.rows)
-        lines.append("Bold: the best of a column" + (", simulations apart." if simulated else "."))
+        several = {""} != set(outcome.references_by_ranking() or [""])
+        alike = " among rows that rank the same candidates of the same users" if several else ""
+        lines.append(f"Bold: the best of a column{alike}" + (", simulations apart." if simulated else "."))
     if any(row.against for row in study.rows):
         sizes = {sum(c.metric == metric for c in outcome.comparisons) for metric in study.metrics}
         lines.append(

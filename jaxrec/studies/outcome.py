@@ -18,6 +18,7 @@ from jaxrec.eval.significance import SIGNIFICANT, holm, paired_t_test, spread, w
 from jaxrec.studies.cells import Cell
 from jaxrec.studies.definition import Study
 from jaxrec.studies.execution import is_done
+from jaxrec.studies.rankings import References, ranking_of_system, references_by_ranking
 from jaxrec.studies.refined_rows import is_refined, of_shared_users, refined_notes
 from jaxrec.studies.step_times import Times, times_of
 
@@ -109,9 +110,24 @@ class Outcome:
         """What the ranking of a column is called in print."""
         return ranking_name(self.study.protocol, self.protocol(column))
 
-    def references(self, column: str) -> dict[str, dict[str, float]]:
-        """What chance and popularity reach; they are recorded for the test part alone."""
+    def references(self, column: str) -> References:
+        """What chance and popularity reach in a column's first run; they are recorded for the test part alone."""
         return self.protocol(column).get("reference", {}) if self.study.part == "test" else {}
+
+    def references_by_ranking(self) -> dict[str, dict[str, References]]:
+        """The same of every ranking, by the words that tell it from the others and by column."""
+        if self.study.part != "test":
+            return {}
+        return references_by_ranking(self.systems, list(self.first), self.study.protocol)
+
+    def ranks_like(self, row: str, column: str) -> list[str]:
+        """The rows of a column that rank the same candidates of the same users, itself included."""
+        rankings = {
+            other: ranking_of_system(system, self.study.protocol)
+            for (other, label), system in self.systems.items()
+            if label == column
+        }
+        return [other for other, ranking in rankings.items() if ranking == rankings[row]]
 
 
 def collect(study: Study, cells: Sequence[Cell], runs: pathlib.Path, failures: Mapping[str, str]) -> Outcome:

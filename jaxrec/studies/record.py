@@ -19,6 +19,8 @@ SCHEMA = 1
 def as_json(outcome: Outcome, further: Sequence[Outcome] = ()) -> dict[str, Any]:
     """Schema 1: study, columns with data, protocol and references, cells with every seed, comparisons, notes.
 
+    references: by the words that tell a ranking from the others ("" where all rank alike), then by column.
+
     further: the same runs under other protocols, each a record of its own.
     """
     study = outcome.study
@@ -41,6 +43,7 @@ def as_json(outcome: Outcome, further: Sequence[Outcome] = ()) -> dict[str, Any]
             for row in study.rows
         ],
         "columns": [_column(outcome, column) for column in study.columns],
+        "references": outcome.references_by_ranking(),
         "cells": [
             {
                 "row": row,

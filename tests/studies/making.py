@@ -31,8 +31,11 @@ def study(**changes):
     return dataclasses.replace(whole, **changes)
 
 
-def finish(cell, runs, values, *, sha="a" * 64, source="path", masked=("train", "valid")):
-    """The run of a cell, finished: its test ndcg@10 of each user is `values`, and recall@10 twice that."""
+def finish(cell, runs, values, *, sha="a" * 64, source="path", masked=("train", "valid"), **record):
+    """The run of a cell, finished: its test ndcg@10 of each user is `values`, and recall@10 twice that.
+
+    record: what its protocols hold besides, or instead.
+    """
     folder = runs / cell.folder_name
     folder.mkdir(parents=True)
     per_user = {"ndcg@10": values, "recall@10": 2 * values}
@@ -45,7 +48,7 @@ def finish(cell, runs, values, *, sha="a" * 64, source="path", masked=("train", 
         "valid": means,
         "test": means,
         "reference": {"random": dict.fromkeys(means, 0.01), "popularity": dict.fromkeys(means, 0.05)},
-    }
+    } | record
     sizes = {"train": 60, "valid": 20, "test": 20}
     dataset = {"name": "home", "source": source, "num_users": len(values), "num_items": 50, "sha256": sha}
     result = {

@@ -158,8 +158,8 @@ def test_the_page_and_the_record_hold_what_a_reader_needs(tmp_path):
     record = as_json(outcome)
     assert {key: type(value) for key, value in record.items()} == {
         "schema": int, "name": str, "title": str, "seeds": list, "metrics": list, "protocol": str, "part": str,
-        "rows": list, "columns": list, "cells": list, "comparisons": list, "starred": list, "figure": dict,
-        "num_cells": int, "missing": list, "failed": dict, "notes": list,
+        "rows": list, "columns": list, "references": dict, "cells": list, "comparisons": list, "starred": list,
+        "figure": dict, "num_cells": int, "missing": list, "failed": dict, "notes": list,
     }  # fmt: skip
     assert record["schema"] == 1
     assert record["rows"][1]["published"] == {"0 %": {"recall@10": 0.5, "ndcg@10": 0.25}}
