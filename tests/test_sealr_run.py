@@ -14,7 +14,7 @@ TINY = [
     "--model.candidates.retriever-config", str(CONFIGS / "popularity_amazon_book.py"), "--model.candidates.count", "12",
     "--model.tuning.epochs", "1", "--model.tuning.hidden-dim", "16", "--model.tuning.num-layers", "1",
     "--model.tuning.num-heads", "2", "--model.tuning.user-limit", "16", "--model.ranking.user-limit", "16",
-    "--model.prompt.history", "4", "--devices.count", "1",
+    "--model.prompt.history", "4",
 ]  # fmt: skip
 
 
@@ -25,6 +25,7 @@ def test_from_reviews_to_a_table_and_lists_with_their_reasons(tmp_path, monkeypa
     monkeypatch.delenv("JAXREC_DATA", raising=False)
     monkeypatch.setattr("jaxrec.train.compilation_cache.enable_compilation_cache", lambda: None)
     arguments = ["--config", str(CONFIGS / "sealr_sample.py"), "--model.out", str(tmp_path / "made"), *TINY]
+    arguments += ["--devices.count", "1"]
     assert run_command(launch.main, [*arguments, "--workdir", str(tmp_path / "run")]) == 0
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     record = result["protocols"]["retrieved"]

@@ -67,7 +67,8 @@ class Checkpoints:
                     self._require_space(state)
                 barrier("a checkpoint begins")
                 with _checkpointer() as checkpointer:
-                    checkpointer.save(partial / "state", state)
+                    # Of several processes Orbax refuses arrays that lie on the devices of one; it takes NumPy's.
+                    checkpointer.save(partial / "state", state if _together() else jax.device_get(state))
                     checkpointer.wait_until_finished()
                 barrier("a checkpoint is written")
                 if is_first():
@@ -178,9 +179,14 @@ def _named(tree: Any) -> list[tuple[str, Any]]:
     return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
 
 
+def _together() -> bool:
+    """Whether all processes take part, or the first works alone (jaxrec.distributed.first_alone)."""
+    return num_processes() == jax.process_count()
+
+
 def _checkpointer() -> ocp.StandardCheckpointer:
-    """Of all processes together, or of the first where it works alone (jaxrec.distributed.first_alone)."""
-    if num_processes() == jax.process_count():
+    """Of the processes that take part."""
+    if _together():
         return ocp.StandardCheckpointer()
     alone = ocp.options.MultiprocessingOptions(active_processes={0}, barrier_sync_key_prefix="first")
     return ocp.StandardCheckpointer(multiprocessing_options=alone)

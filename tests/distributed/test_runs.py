@@ -15,6 +15,7 @@ import pytest
 
 from jaxrec.train.metrics_log import read_metrics
 from tests.distributed.gangs import ROOT, ends, environment, start
+from tests.test_sealr_run import TINY
 
 FEW_USERS = ("--data.filter.min-events", "90", "--model.dim", "8", "--model.num-heads", "2", "--model.max-length", "4")
 FEW_STEPS = ("--model.id-dim", "4", "--model.modality.num-steps", "3", "--model.behavior.num-steps", "3")
@@ -131,18 +132,43 @@ def test_one_is_killed_and_the_restart_ends_as_if_nothing_had_happened(victim, t
     same(tmp_path / "killed", tmp_path / "whole", 0)
 
 
+SMALL_RETRIEVER = """
+import dataclasses, pathlib
+from jaxrec.config import load_config
+
+
+def get_config():
+    sample = load_config(pathlib.Path({sample!r}))
+    return dataclasses.replace(
+        sample,
+        model=dataclasses.replace(sample.model, dim=8, max_length=8),
+        train=dataclasses.replace(sample.train, epochs=1, batch_size=64, log_every=1),
+    )
+"""
+
+
 def test_the_lists_of_a_language_model_are_made_by_the_first_while_the_other_waits(tmp_path):
-    def run(workdir, out):
-        config = str(ROOT / "configs" / "sealr_sample.py")
-        return ["-m", "jaxrec.launch", "--config", config, "--workdir", str(workdir), "--model.out", str(out)]
+    retriever = tmp_path / "retriever.py"
+    retriever.write_text(SMALL_RETRIEVER.format(sample=str(ROOT / "configs" / "sasrec_sample.py")))
+
+    def run(name):
+        config, workdir, made = ROOT / "configs" / "sealr_sample.py", tmp_path / name, tmp_path / f"made by {name}"
+        run = ["-m", "jaxrec.launch", "--config", str(config), "--workdir", str(workdir), "--model.out", str(made)]
+        # Of so many users some have their target among the candidates.
+        users = ("--model.candidates.count", "60", "--model.ranking.user-limit", "64")
+        return [*run, *TINY, *users, "--model.candidates.retriever-config", str(retriever)]
 
     done = subprocess.run(
-        [sys.executable, *run(tmp_path / "one", tmp_path / "made by one")],
-        env=environment(**QUICK, XLA_FLAGS="--xla_force_host_platform_device_count=1"),
-        cwd=tmp_path,
-        check=False,
-    )
-    assert done.returncode == 0
-    found = ends(start(run(tmp_path / "two", tmp_path / "made by two"), 2, **QUICK))
+        [sys.executable, *run("one")], env=environment(**TWO_DEVICES, **QUICK), capture_output=True, text=True,
+        timeout=1500, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = ends(start(run("two"), 2, **QUICK))
     assert [status for status, _ in found] == [0, 0], found
+    assert found[1][1] == ""  # the first alone speaks
+    assert final(tmp_path / "one")["retrieved/hit@10"] > 0
     same(tmp_path / "two", tmp_path / "one", 1e-3)
+    one, two = (next((tmp_path / f"made by {name}").rglob("metrics.jsonl")).parent for name in ("one", "two"))
+    np.testing.assert_allclose(losses(two)[:20], losses(one)[:20], rtol=1e-5)
+    same(two, one, 1e-3)
+    assert json.loads((two / "result.json").read_text())["devices"]["processes"] == 2

@@ -32,4 +32,6 @@ def test_two_go_on_with_what_one_began_and_one_with_what_two_left(tmp_path):
     assert 3 * 4 <= step < 4 * 4
     assert len(metrics(tmp_path / "parts")) == 4 * 5  # of each epoch four steps and a validation
     trainer(tmp_path / "parts", epochs=6, devices=8).run()
-    np.testing.assert_allclose(metrics(tmp_path / "parts"), metrics(tmp_path / "whole"), rtol=1e-5)
+    trainer(tmp_path / "parts" / "alone", epochs=6, devices=2).run()
+    for folder in (tmp_path / "parts", tmp_path / "parts" / "alone"):
+        np.testing.assert_allclose(metrics(folder), metrics(tmp_path / "whole"), rtol=1e-5)

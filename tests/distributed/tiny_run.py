@@ -1,7 +1,7 @@
 """One process of a run of the tiny model: FOLDER EPOCHS.
 
-Process 1 is asked to stop at the first validation, which saves and stops both; they go on at once. At the end process 1
-is killed while process 0 waits for it.
+Process 1 is asked to stop at the first validation, which saves and stops both; they go on at once. Then process 0 runs
+by itself, in FOLDER/alone. At the end process 1 is killed while process 0 waits for it.
 """
 
 import os
@@ -15,7 +15,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from rich.console import Console
 
 from jaxrec.command_line import run_command
-from jaxrec.distributed import barrier, is_first
+from jaxrec.distributed import barrier, first_alone, is_first
 from jaxrec.train.checkpoint import Checkpoints
 from jaxrec.train.config import DevicesConfig, OptimizerConfig, TrainConfig
 from jaxrec.train.display import TrainingDisplay
@@ -72,6 +72,9 @@ def main(argv):
     except StoppedBySignalError as stopped:
         (folder / f"stopped-{is_first()}").write_text(f"{stopped.exit_code} {stopped.step}")
     trainer(folder, epochs, jax.device_count()).run()
+    with first_alone("a run of its own") as working:
+        if working:
+            trainer(folder / "alone", 1, 1).run()
     if not is_first():
         os.kill(os.getpid(), signal.SIGKILL)
     barrier("that nobody else comes to")
