@@ -63,10 +63,11 @@ class Assembly:
 
     @property
     def devices_line(self) -> str:
-        """Devices and mesh in a few words."""
+        """Devices, processes and mesh in a few words."""
         devices = describe_devices(self.mesh)
+        processes = f" in {devices['processes']} processes" if devices["processes"] > 1 else ""
         axes = "" if self.mesh is None else f" (mesh {dict(self.mesh.shape)})"
-        return f"{devices['count']} x {devices['kind']}{axes}"
+        return f"{devices['count']} x {devices['kind']}{processes}{axes}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import io
 import os
 import platform
+import sys
 import traceback
 import types
 from collections.abc import Iterator
@@ -174,3 +176,20 @@ def _start_jax(gang: Gang) -> None:
         shutdown_timeout_seconds=int(gang.stop_timeout),
     )
     jax.devices()  # the processes tell each other of their devices: all must be here
+    if jax.default_backend() == "cpu":
+        _keep_native_code_from_stdout()
+
+
+def _keep_native_code_from_stdout() -> None:
+    """What Python writes goes where it went; what native code writes goes nowhere.
+
+    On CPUs that is Gloo, which announces each of its connections in the midst of a command's result.
+    """
+    found = sys.stdout
+    if found is None or found is not sys.__stdout__:
+        return
+    found.flush()
+    kept = {"encoding": found.encoding, "errors": found.errors, "line_buffering": found.line_buffering}
+    sys.stdout = io.TextIOWrapper(os.fdopen(os.dup(found.fileno()), "wb"), **kept)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), found.fileno())
