@@ -75,6 +75,8 @@ done
 # The status of the run: of the first that failed by itself. One that only stopped because another was lost has 3.
 status=0
 deadline=
+ended_here=false
+exec 3>&2 2>/dev/null # where bash tells of every process that a signal ends
 while [[ ${#statuses[@]} -lt ${#processes[@]} ]]; do
   for process in "${!processes[@]}"; do
     if [[ -n ${statuses[process]-} ]] || kill -0 "${processes[process]}" 2>/dev/null; then
@@ -83,6 +85,9 @@ while [[ ${#statuses[@]} -lt ${#processes[@]} ]]; do
     one=0
     wait "${processes[process]}" || one=$?
     statuses[process]=$one
+    if [[ $one -gt 128 && $one -ne 130 && $one -ne 143 && -z $wanted ]] && ! $ended_here; then
+      printf 'launch/local.sh: process %s was ended by signal %s\n' "$process" $((one - 128)) >&3
+    fi
     if [[ $one -ne 0 && ($status -eq 0 || $status -eq 3) ]]; then
       status=$one
       # They notice by themselves; who does not is ended.
@@ -90,6 +95,7 @@ while [[ ${#statuses[@]} -lt ${#processes[@]} ]]; do
     fi
   done
   if [[ -n $deadline && $SECONDS -ge $deadline ]]; then
+    ended_here=true
     kill -KILL "${processes[@]}" 2>/dev/null || true
     deadline=$((SECONDS + 10))
   fi

@@ -54,6 +54,12 @@ def test_the_status_is_that_of_who_failed_not_of_who_noticed(run):
     assert status == 7
 
 
+def test_who_was_killed_is_said_in_one_line(run):
+    dies = '[ "$JAXREC_PROCESS_ID" = 1 ] && kill -KILL $$; sleep 0.5; exit 3'
+    status, _, errors = end(run(dies, "2", "--config", "x"))
+    assert (status, errors) == (137, "launch/local.sh: process 1 was ended by signal 9\n")
+
+
 def test_ctrl_c_asks_all_to_stop(run):
     waits = "trap 'echo saved; exit 143' TERM; echo ready; for _ in $(seq 600); do sleep 0.1; done"
     process = run(waits, "2", "--config", "x")
