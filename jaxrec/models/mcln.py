@@ -38,7 +38,7 @@ class MCLN:
     def encode(self, params: Params, ctx: Context) -> Encoded:
         """Users [U, d] and items [I, d]."""
         catalogue = read_catalogue(params, self.config, ctx)
-        return catalogue.users, item_vectors(params, self.config, ctx, catalogue=catalogue)
+        return catalogue.nodes[: self.num_users], item_vectors(params, self.config, ctx, catalogue=catalogue)
 
     def user_vectors(self, encoded: Encoded, batch: Batch) -> jax.Array:
         """[B, 1, d]."""

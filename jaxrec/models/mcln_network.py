@@ -23,17 +23,21 @@ from jaxrec.nn.losses import bpr_loss, half_squared_norm
 from jaxrec.nn.modality_attention import ModalityAttention
 from jaxrec.nn.negative_sampling import sample_negatives
 from jaxrec.nn.propagation import propagate, propagate_rows
+from jaxrec.nn.sharding import by_feature, by_row, everywhere
 
-IMAGES = ("image", "visual")
-"""The modalities that MCLNItemsConfig.image_weight is of."""
+IMAGES = ("image", "visual")  # what MCLNItemsConfig.image_weight is of
 
 
 @flax.struct.dataclass
 class Catalogue:
-    """users: [U, d] propagated; tokens: [I, T, d] the propagated id and each modality, in order of their names; mask:
-    [I, T] bool, False where an item lacks the modality."""
+    """What is computed of users and items at once, once a step.
 
-    users: jax.Array
+    nodes: [U + I, d] propagated, by feature on a mesh. tokens: [I, T, d] the propagated id and each modality, in order
+    of their names; mask: [I, T] bool, False where an item lacks the modality. On a mesh both are by item, with items
+    that lack all behind the last where the devices do not divide I.
+    """
+
+    nodes: jax.Array
     tokens: jax.Array
     mask: jax.Array
 
@@ -76,8 +80,28 @@ def init_items(rng: jax.Array, config: MCLNItemsConfig, num_users: int, num_item
 def read_catalogue(params: Params, config: MCLNItemsConfig, ctx: Context) -> Catalogue:
     """One propagation of the ids and one projection of each modality, of all users and items."""
     nodes = propagate(params["nodes"]["embedding"], ctx.graph, num_layers=config.num_layers, mesh=ctx.mesh)
-    users, items = nodes[: ctx.graph.num_users], nodes[ctx.graph.num_users :]
-    return Catalogue(users, *_tokens(params, ctx, items, None))
+    nodes = by_feature(nodes, ctx.mesh)
+    ids = nodes[ctx.graph.num_users :]
+    if ctx.mesh is None:
+        return Catalogue(nodes, *_tokens(params, ctx, ids, None))
+    ids = by_row(by_feature(jnp.pad(ids, ((0, -len(ids) % ctx.mesh.size), (0, 0))), ctx.mesh), ctx.mesh)
+    places = by_row(jnp.arange(len(ids), dtype=jnp.int32), ctx.mesh)
+    tokens, mask = _tokens(params, ctx, ids, jnp.minimum(places, ctx.graph.num_items - 1))
+    return Catalogue(nodes, tokens, mask & (places < ctx.graph.num_items)[:, None])
+
+
+def _token_rows(
+    params: Params, ctx: Context, catalogue: Catalogue, item_ids: jax.Array, axis: int = 0
+) -> tuple[jax.Array, jax.Array]:
+    """Tokens [..., T, d] and their mask of items [...] int32; on a mesh each device has its share along the axis.
+
+    There ids are told as they lie, by feature, which is less than tokens; and each device projects for its own rows.
+    """
+    if ctx.mesh is None:
+        return catalogue.tokens[item_ids], catalogue.mask[item_ids]
+    item_ids = everywhere(item_ids, ctx.mesh)
+    ids = by_feature(catalogue.nodes[item_ids + ctx.graph.num_users], ctx.mesh)
+    return _tokens(params, ctx, by_row(ids, ctx.mesh, axis), by_row(item_ids, ctx.mesh, axis))
 
 
 def item_vectors(
@@ -91,10 +115,9 @@ def item_vectors(
     [R, d] of item_ids [R] int32. Nothing is drawn; catalogue: that of `read_catalogue`, where it is at hand.
     """
     catalogue = read_catalogue(params, config, ctx) if catalogue is None else catalogue
-    tokens, mask = catalogue.tokens, catalogue.mask
-    others, other_mask = tokens, mask
+    tokens, mask = others, other_mask = catalogue.tokens, catalogue.mask
     if item_ids is not None:
-        tokens, mask = tokens[item_ids], mask[item_ids]
+        tokens, mask = _token_rows(params, ctx, catalogue, item_ids)
     if config.counterfactual == "paper":
         fused = _fuse(params, config, tokens, mask, tokens, mask)
     elif config.attend == "batch":
@@ -102,7 +125,8 @@ def item_vectors(
         fused = _fuse(params, config, tokens, mask)
     else:
         fused = _fuse(params, config, tokens, mask, others, other_mask, average=True)
-    return jnp.einsum("rtd,t->rd", tokens, _weights(config, ctx)) + fused
+    vectors = jnp.einsum("rtd,t->rd", tokens, _weights(config, ctx)) + fused
+    return vectors if item_ids is not None else vectors[: ctx.graph.num_items]
 
 
 def pair_losses(
@@ -121,36 +145,38 @@ def pair_losses(
     user_ids, item_ids, negative_item_ids: [B] int32; mask: [B] bool. For each row one more item is drawn that its user
     has not chosen, whose attention is subtracted. catalogue: that of `read_catalogue`, where it is at hand.
     """
+    user_ids, item_ids, negative_item_ids, mask = everywhere((user_ids, item_ids, negative_item_ids, mask), ctx.mesh)
     drawn = sample_negatives(rng, user_ids, ctx.graph.user_indptr, ctx.graph.user_items, ctx.graph.num_items)
-    items = jnp.concatenate([item_ids, negative_item_ids, drawn])
+    items = everywhere(jnp.stack([item_ids, negative_item_ids, drawn]), ctx.mesh)
+    table = params["nodes"]["embedding"]
+    # Attention mixes features: each device takes some rows of the batch with all of theirs.
+    mesh = ctx.mesh if config.attend == "item" else None
     if catalogue is None:
-        table, rows = params["nodes"]["embedding"], (user_ids, items)
+        rows = user_ids, items.reshape(-1)
         nodes = propagate_rows(table, ctx.graph, rows, num_layers=config.num_layers, mesh=ctx.mesh).mean(0)
-        users = nodes[: len(user_ids)]
-        tokens, there = _tokens(params, ctx, nodes[len(user_ids) :], items)
+        users = by_feature(nodes[: len(user_ids)], ctx.mesh)
+        ids = by_feature(nodes[len(user_ids) :].reshape(*items.shape, -1), ctx.mesh)
+        tokens, there = _tokens(params, ctx, by_row(ids, mesh, 1), by_row(items, mesh, 1))
     else:
-        users, tokens, there = catalogue.users[user_ids], catalogue.tokens[items], catalogue.mask[items]
-    # [3, B, T, d]: positives, negatives, drawn ones.
-    tokens = tokens.reshape(3, -1, *tokens.shape[1:])
-    there = there.reshape(3, -1, there.shape[-1])
-    fused = _fuse_pairs(params, config, tokens, there, mask)  # [2, B, d]
-
+        users = by_feature(catalogue.nodes[user_ids], ctx.mesh)
+        tokens, there = _token_rows(params, ctx, catalogue, items, 1)
+    users, masked = by_row(users, mesh), by_row(mask, mesh)
+    fused = _fuse_pairs(params, config, tokens, there, masked)  # [2, B, d]
     parts: dict[str, jax.Array] = {}
-    names = ("id", *modality_names(ctx))
-    for place, name in enumerate(names):
-        rows = mask & there[0, :, place] & there[1, :, place]
+    for place, name in enumerate(("id", *modality_names(ctx))):
+        rows = masked & there[0, :, place] & there[1, :, place]
         parts[f"bpr_{name}"] = bpr_loss(users, tokens[0, :, place], tokens[1, :, place], rows)
-    parts["bpr_fused"] = bpr_loss(users, fused[0], fused[1], mask)
-    nodes = jnp.concatenate([user_ids, item_ids + ctx.graph.num_users, negative_item_ids + ctx.graph.num_users])
-    ego = params["nodes"]["embedding"][nodes].reshape(3, -1, config.dim)
-    projected = jnp.moveaxis(tokens[:2, :, 1:], 2, 0).reshape(-1, *ego.shape[1:])
-    parts["l2"] = config.regularization * half_squared_norm(jnp.concatenate([ego, projected, fused]), mask)
+    parts["bpr_fused"] = bpr_loss(users, fused[0], fused[1], masked)
+    ego = table[everywhere(jnp.concatenate([user_ids[None], items[:2] + ctx.graph.num_users]), ctx.mesh)]
+    projected = jnp.moveaxis(tokens[:2, :, 1:], 2, 0).reshape(-1, *fused.shape[1:])
+    norms = half_squared_norm(ego, mask) + half_squared_norm(jnp.concatenate([projected, fused]), masked)
+    parts["l2"] = config.regularization * norms
     return parts
 
 
 def _tokens(params: Params, ctx: Context, ids: jax.Array, item_ids: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """Tokens [R, T, d] and their mask [R, T] of items whose propagated ids are [R, d]."""
-    tokens, masks = [ids], [jnp.ones(len(ids), bool)]
+    """Tokens [..., T, d] and their mask [..., T] of items [...] int32, or of all, whose propagated ids are [..., d]."""
+    tokens, masks = [ids], [jnp.ones(ids.shape[:-1], bool)]
     for name in modality_names(ctx):
         assert ctx.item_features is not None
         assert ctx.item_feature_masks is not None
@@ -158,19 +184,19 @@ def _tokens(params: Params, ctx: Context, ids: jax.Array, item_ids: jax.Array | 
         kernel = params["modalities"][name]["kernel"]
         if item_ids is None:
             projected = project(features, mask, kernel)
-        elif len(features) <= len(item_ids):
+        elif ctx.mesh is None and len(features) <= item_ids.size:
             projected, mask = project(features, mask, kernel)[item_ids], mask[item_ids]
         else:
             mask = mask[item_ids]
             projected = project(features[item_ids], mask, kernel)
         tokens.append(projected)
         masks.append(mask)
-    return jnp.stack(tokens, axis=1), jnp.stack(masks, axis=1)
+    return jnp.stack(tokens, axis=-2), jnp.stack(masks, axis=-1)
 
 
 def project(features: jax.Array, mask: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Features [R, W] scaled to unit length times kernel [W, d]; 0 where the mask [R] has none."""
-    return normalize(jnp.where(mask[:, None], features, 0.0)) @ kernel
+    """Features [..., W] scaled to unit length times kernel [W, d]; 0 where the mask [...] has none."""
+    return normalize(jnp.where(mask[..., None], features, 0.0)) @ kernel
 
 
 def _weights(config: MCLNItemsConfig, ctx: Context) -> jax.Array:
@@ -183,6 +209,8 @@ def _fuse_pairs(
 ) -> jax.Array:
     """Fused vectors of positives and negatives, [2, B, d]; tokens [3, B, T, d] of there [3, B, T]."""
     positives, negatives, drawn = zip(tokens, there, strict=True)
+    if (config.attend, config.counterfactual) == ("item", "alike"):
+        return _fuse(params, config, tokens[:2], there[:2], *drawn)
     options: dict[str, Any] = {"rows": mask} if config.attend == "batch" else {}
     if config.counterfactual == "paper":
         fused = _fuse(params, config, *positives, *drawn, **options)
@@ -202,11 +230,11 @@ def _fuse(
     rows: jax.Array | None = None,
     output: str = "output",
 ) -> jax.Array:
-    """One vector [R, d] of each item's tokens [R, T, d] under mask [R, T]; others as in ModalityAttention.
+    """One vector [..., d] of each item's tokens [..., T, d] under mask [..., T]; others as in ModalityAttention.
 
     rows: [R] bool, which rows are real, where items attend to each other.
     """
-    width = math.prod(tokens.shape[1:])
+    items, width = tokens.shape[:-2], math.prod(tokens.shape[-2:])
     if config.attend == "batch":
         flat = jnp.where(mask[..., None], tokens, 0.0).reshape(1, -1, width)
         real = (jnp.ones(len(tokens), bool) if rows is None else rows)[None]
@@ -218,4 +246,4 @@ def _fuse(
     attention = ModalityAttention(config.num_blocks)
     read = attention.apply({"params": params["attention"]}, tokens, mask, others, other_mask, average=average)
     assert isinstance(read, jax.Array)
-    return jax.nn.relu(read.reshape(-1, width) @ params[output]["kernel"])
+    return jax.nn.relu(read.reshape(*items, width) @ params[output]["kernel"])

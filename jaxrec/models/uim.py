@@ -20,7 +20,7 @@ from jaxrec.errors import UserError
 from jaxrec.models.base import Context, Encoded, Extra, ItemVectors, LossOutput, Params
 from jaxrec.models.mcln_network import pair_losses
 from jaxrec.models.uim_config import UiMConfig
-from jaxrec.models.uim_items import init_items, item_vectors, read_catalogue, without_given
+from jaxrec.models.uim_items import init_items, item_vectors, of_mcln, read_catalogue
 from jaxrec.models.uim_network import InterestNetwork, Interests, ProfileVectors, field_names
 from jaxrec.nn.capsules import routing_logits
 from jaxrec.nn.in_batch_softmax import in_batch_softmax
@@ -93,9 +93,11 @@ class UiM:
         histories = jnp.where(batch["mask"][:, None], self._latest(batch["histories"]), 0)
         targets = batch["target_item_ids"]
         catalogue = read_catalogue(params["items"], config, ctx)
-        places = jnp.concatenate([jnp.maximum(histories - 1, 0).reshape(-1), targets])
-        rows = item_vectors(params["items"], config, self.num_items, ctx, places, catalogue)
-        items, target_items = rows[: histories.size].reshape(*histories.shape, -1), rows[histories.size :]
+        # A history and its target side by side, so that a device reads those of its share of the batch.
+        places = jnp.concatenate([jnp.maximum(histories - 1, 0), targets[:, None]], axis=1)
+        rows = item_vectors(params["items"], config, self.num_items, ctx, places.reshape(-1), catalogue)
+        rows = rows.reshape(*places.shape, -1)
+        items, target_items = rows[:, :-1], rows[:, -1]
         profile = self._profile(params, ctx, batch["user_ids"])
         interests = self._interests(params, items, histories, profile, routing_rng)
         parts = {
@@ -109,13 +111,14 @@ class UiM:
                 num_negatives=config.in_batch_negatives,
                 readout=config.readout,
                 item_counts=ctx.item_counts if config.popularity_correction else None,
+                mesh=ctx.mesh,
             ),
             "l2": config.regularization * squared_norm(params),
         }
         if config.num_negatives:
             triples = batch["user_ids"], targets, batch["negative_item_ids"][:, 0], batch["mask"]
             losses = pair_losses(
-                params["items"], config.mcln, *triples, without_given(ctx), pairs_rng, catalogue=catalogue
+                params["items"], config.mcln, *triples, of_mcln(config, ctx), pairs_rng, catalogue=catalogue
             )
             parts |= {f"mcln_{name}": config.backbone_weight * part for name, part in losses.items()}
         return LossOutput(sum(parts.values(), jnp.zeros(())), parts, extra)

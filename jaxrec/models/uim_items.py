@@ -16,6 +16,7 @@ from jaxrec.models.base import Context
 from jaxrec.models.uim_config import UiMConfig
 from jaxrec.nn.embedding import table_parameter
 from jaxrec.nn.sharded_embedding import batch_rows
+from jaxrec.nn.sharding import feature_mesh
 
 GIVEN = "backbone"
 """The modality that the frozen backbone reads, and no other one does."""
@@ -30,6 +31,11 @@ def without_given(ctx: Context) -> Context:
         for columns in (ctx.item_features, ctx.item_feature_masks)
     )
     return dataclasses.replace(ctx, item_features=features, item_feature_masks=masks)
+
+
+def of_mcln(config: UiMConfig, ctx: Context) -> Context:
+    """The context as MCLN reads it behind UiM: its nodes by feature over all devices of the mesh."""
+    return dataclasses.replace(without_given(ctx), mesh=feature_mesh(ctx.mesh, config.dim))
 
 
 class FrozenItems(nn.Module):
@@ -70,7 +76,7 @@ class FusedItems(nn.Module):
 def init_items(rng: jax.Array, config: UiMConfig, num_users: int, num_items: int, ctx: Context) -> Any:
     """First parameters of the backbone. Raises UserError where the data lacks what it reads."""
     if config.backbone == "joint":
-        return mcln_network.init_items(rng, config.mcln, num_users, num_items, without_given(ctx))
+        return mcln_network.init_items(rng, config.mcln, num_users, num_items, of_mcln(config, ctx))
     if config.backbone == "frozen" and GIVEN not in (ctx.item_features or {}):
         found = ", ".join(ctx.item_features or {}) or "no modality"
         raise UserError(
@@ -85,7 +91,7 @@ def read_catalogue(params: Any, config: UiMConfig, ctx: Context) -> Any:
     """What MCLN computes of the whole catalogue at once; None of another backbone."""
     if config.backbone != "joint":
         return None
-    return mcln_network.read_catalogue(params, config.mcln, without_given(ctx))
+    return mcln_network.read_catalogue(params, config.mcln, of_mcln(config, ctx))
 
 
 def item_vectors(
@@ -98,7 +104,7 @@ def item_vectors(
     if item_ids is not None and num_items <= len(item_ids):
         return item_vectors(params, config, num_items, ctx, None, catalogue)[item_ids]
     if config.backbone == "joint":
-        return mcln_network.item_vectors(params, config.mcln, without_given(ctx), item_ids, catalogue)
+        return mcln_network.item_vectors(params, config.mcln, of_mcln(config, ctx), item_ids, catalogue)
     ids = jnp.arange(num_items, dtype=jnp.int32) if item_ids is None else item_ids
     return _module(config, num_items).apply({"params": params}, *_columns(config, ids, ctx))  # type: ignore[return-value]
 

@@ -16,6 +16,7 @@ from jaxrec.nn.contrast import normalize
 from jaxrec.nn.embedding import EmbeddingTable
 from jaxrec.nn.losses import bpr_loss, half_squared_norm
 from jaxrec.nn.partition_rules import BY_FEATURE, PartitionRules
+from jaxrec.nn.sharding import by_feature, by_row, everywhere
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,35 +83,37 @@ class VBPR:
 
     def loss(self, params: Params, extra: Extra, batch: Batch, ctx: Context, rng: jax.Array) -> LossOutput:
         """BPR, and L2 of the free embeddings; neither biases nor E are regularised, as in the paper's settings."""
-        both = jnp.concatenate([batch["item_ids"], batch["negative_item_ids"]])
-        users = params["users"]["embedding"][batch["user_ids"]]
-        vectors, bias = self._items(params, ctx, both)
-        positives, negatives = jnp.split(vectors, 2)
-        positive_bias, negative_bias = jnp.split(bias, 2)
-        dim = self.config.dim
+        both, mesh = jnp.stack([batch["item_ids"], batch["negative_item_ids"]]), ctx.mesh
+        # Each device takes some rows of the batch with all their features.
+        users = by_row(by_feature(params["users"]["embedding"][batch["user_ids"]], mesh), mesh)
+        (positives, negatives), (positive_bias, negative_bias) = self._items(params, ctx, both)
+        dim, mask = self.config.dim, by_row(batch["mask"], mesh)
         rows = jnp.stack([users[:, :dim], users[:, dim:], positives[:, :dim], negatives[:, :dim]])
         parts = {
-            "bpr": bpr_loss(users, positives, negatives, batch["mask"], negative_bias - positive_bias),
-            "l2": self.config.regularization * half_squared_norm(rows, batch["mask"]),
+            "bpr": bpr_loss(users, positives, negatives, mask, negative_bias - positive_bias),
+            "l2": self.config.regularization * half_squared_norm(rows, mask),
         }
         return LossOutput(parts["bpr"] + parts["l2"], parts, extra)
 
     def _items(self, params: Params, ctx: Context, item_ids: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-        """Vectors [R, 2 D] and biases [R] of the given items, or of all."""
-
-        def pick(rows: jax.Array) -> jax.Array:
-            return rows if item_ids is None else rows[item_ids]
-
-        free, bias = pick(params["items"]["embedding"]), pick(params["item_bias"])
+        """Vectors [..., R, 2 D] and biases [..., R] of the given items, by row on a mesh, or of all."""
+        free, bias = params["items"]["embedding"], params["item_bias"]
+        rows: jax.Array | slice = slice(None)
+        if item_ids is not None:
+            axis, rows = item_ids.ndim - 1, everywhere(item_ids, ctx.mesh)
+            free = by_row(by_feature(free[rows], ctx.mesh), ctx.mesh, axis)
+            # Every device adds to the whole table of biases, so that it tells numbers of the batch alone.
+            bias = by_row(everywhere(bias[rows], ctx.mesh), ctx.mesh, axis)
+            rows = by_row(item_ids, ctx.mesh, axis)
         read = jnp.zeros_like(free)
         for name, layer in sorted(params["modalities"].items()):
             assert ctx.item_features is not None
             assert ctx.item_feature_masks is not None
-            mask = pick(ctx.item_feature_masks[name])[:, None]
-            features = normalize(jnp.where(mask, pick(ctx.item_features[name]), 0.0))
+            mask = ctx.item_feature_masks[name][rows][..., None]
+            features = normalize(jnp.where(mask, ctx.item_features[name][rows], 0.0))
             read += features @ layer["kernel"]
             bias += features @ layer["bias"]
-        return jnp.concatenate([free, read], axis=1), bias
+        return jnp.concatenate([free, read], axis=-1), bias
 
     def encode(self, params: Params, ctx: Context) -> tuple[jax.Array, ItemVectors]:
         """The users' table, and all items."""

@@ -31,8 +31,8 @@ class ModalityAttention(nn.Module):
         """Tokens [..., T, D] of mask [..., T] (True = there) after all blocks; a token that is not there stays 0.
 
         others, other_mask: [..., T, D], [..., T] tokens whose scores are subtracted before the softmax, the same item's
-        in each place of the leading axes; average: others [R, T, D] of R items, of whose scores the mean is subtracted
-        everywhere. Without others nothing is.
+        in each place of the leading axes, of which the first may be missing; average: others [R, T, D] of R items, of
+        whose scores the mean is subtracted everywhere. Without others nothing is.
         """
         tokens = _present(tokens, mask)
         for block in range(self.num_blocks):

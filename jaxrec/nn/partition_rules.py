@@ -19,6 +19,8 @@ PartitionRules = tuple[tuple[str, PartitionSpec], ...]
 
 FEATURES = PartitionSpec(None, "model")
 """Each device has its features of every row: propagation is linear in each feature, so that it says nothing."""
+ALL_FEATURES = PartitionSpec(None, ("data", "model"))
+"""The same over all devices, of a model whose batch is shared over "data"."""
 ROWS = PartitionSpec(("data", "model"), None)
 """Each device has its rows, all features of them (jaxrec.nn.sharded_embedding, jaxrec.nn.item_softmax)."""
 ROW_NUMBERS = PartitionSpec(("data", "model"))
@@ -37,7 +39,7 @@ MULTIMODAL_BY_VOCABULARY: PartitionRules = (
     ("(^|/)user_embedding$", ROWS),
 )
 """M3BSR: what it predicts by item; its tables of ids and of fields by row, and that of users, too."""
-NODES_OR_VOCABULARY: PartitionRules = (("(^|/)nodes/embedding$", FEATURES), ("(^|/)items/embedding$", ROWS))
+NODES_OR_VOCABULARY: PartitionRules = (("(^|/)nodes/embedding$", ALL_FEATURES), ("(^|/)items/embedding$", ROWS))
 """UiM: MCLN's nodes by feature behind it, or its own table of items by item."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 Axes = tuple[str, ...]
 
@@ -25,7 +25,7 @@ def over_rows(function: Callable[..., Any], mesh: Mesh | None, num_rows: int, ro
     if num_rows % mesh.size:
 
         def on_all(*arguments: Any) -> Any:
-            return function(*jax.lax.with_sharding_constraint(arguments, NamedSharding(mesh, whole)), axes=())
+            return function(*everywhere(arguments, mesh), axes=())
 
         return on_all
     axes = tuple(mesh.axis_names)
@@ -61,6 +61,29 @@ def by_batch(rows: jax.Array, mesh: Mesh | None) -> jax.Array:
     if mesh is None or len(rows) % mesh.shape["data"]:
         return rows
     return jax.lax.with_sharding_constraint(rows, NamedSharding(mesh, PartitionSpec("data")))
+
+
+def feature_mesh(mesh: Mesh | None, dim: int) -> Mesh | None:
+    """The same devices, all of them along "model", where they divide so many features; else the mesh as it is.
+
+    For tables by feature over all devices (jaxrec.nn.partition_rules.ALL_FEATURES) beside a batch over "data".
+    """
+    if mesh is None or dim % mesh.size:
+        return mesh
+    return Mesh(mesh.devices.reshape(1, -1), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
+
+
+def everywhere(tree: Any, mesh: Mesh | None) -> Any:
+    """The tree, whole on every device."""
+    return tree if mesh is None else jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def by_row(rows: jax.Array, mesh: Mesh | None, axis: int = 0) -> jax.Array:
+    """Rows of a batch, along one axis, over all devices of the mesh, where they divide; else wherever they are."""
+    if mesh is None or rows.shape[axis] % mesh.size:
+        return rows
+    spec = PartitionSpec(*[None] * axis, tuple(mesh.axis_names))
+    return jax.lax.with_sharding_constraint(rows, NamedSharding(mesh, spec))
 
 
 def by_feature(rows: jax.Array, mesh: Mesh | None) -> jax.Array:

@@ -1,6 +1,7 @@
 """Tables by row on several devices: what a step tells the others, and that it learns what one device does."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import pytest
 
 from jaxrec.bench.collectives import collective_bytes
 from jaxrec.models.registry import build_model
+from jaxrec.train.mesh import shardings
 from jaxrec.train.sequence_input import over_devices
 from jaxrec.train.state import abstract_state, first_state
 from jaxrec.train.step import make_update
@@ -87,3 +89,19 @@ def test_one_two_and_eight_devices_have_the_same_losses(name):
     for count in (2, 8):
         axes = (1, count) if SMALL[name].mesh_axis == "model" else (count, 1)
         np.testing.assert_allclose(losses(mesh_of(*axes)), one, rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mcln", "uim", "vbpr"])
+def test_eight_devices_rank_by_the_vectors_of_one(name):
+    model = build_model(SMALL[name], NUM_USERS, NUM_ITEMS)
+    params = jax.jit(lambda ctx: model.init(jax.random.key(0), ctx)[0])(context())
+
+    def vectors(mesh):
+        placed = jax.device_put(params, shardings(params, SMALL[name].partition_rules, mesh))
+        return jax.jit(lambda params, ctx: model.item_vectors(model.encode(params, ctx)))(placed, context(mesh))
+
+    axes = (1, 8) if SMALL[name].mesh_axis == "model" else (8, 1)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), vectors(mesh_of(*axes)), vectors(None)
+    )
