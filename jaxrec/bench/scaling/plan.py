@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from jaxrec.bench.scaling import costs
+from jaxrec.bench.scaling.families import told as told_by_row
+from jaxrec.bench.scaling.parameters import held
+from jaxrec.bench.scaling.programs import Sizes
 from jaxrec.llm.config import DecoderConfig
 from jaxrec.llm.lora import LoRAConfig
+from jaxrec.models.m3bsr import M3BSRConfig
+from jaxrec.models.mcln import MCLNConfig
+from jaxrec.models.uim import UiMConfig
+from jaxrec.models.vbpr import VBPRConfig
 
 USERS, ITEMS, EDGES = 10**8, 10**7, 10**10
 DIM, BATCH = 64, 8192
@@ -21,6 +28,7 @@ def tables() -> str:
         ("The graph: LightGCN, d 64, 3 layers, batch 8,192", _graph()),
         ("Rows in blocks and features: LightGCN, a layout that is not built", _blocks()),
         ("Items by vocabulary: SASRec, d 64, histories of 50, 4,096 targets a device", _by_vocabulary()),
+        ("Batches by row: d 64, M3BSR's 128; 8,192 pairs or targets with histories of 50, two modalities", _by_row()),
         ('A ranker of 7 billion: tuning adapters, 8 rows of 1,024 tokens for each share of "data"', _tuning()),
         (
             'A ranker of 7 billion: ranking 8 users for each share of "data", prompts of 512, 64 tokens of candidates',
@@ -85,6 +93,25 @@ def _by_vocabulary() -> Rows:
             told = sum(costs.sasrec_messages(64 * devices, 114, 64, DIM, encoder, devices).values())
             held = trained, costs.WORD * USERS * 50, told
             rows.append((f"10^{len(str(items)) - 1}", str(devices), *map(gigabytes, held)))
+    return rows
+
+
+def _by_row() -> Rows:
+    rows: Rows = [("model", "devices", "parameters, gradient and Adam", "features on each", "told a step")]
+    sizes = Sizes(USERS, ITEMS, EDGES // 10, BATCH, feature_widths=(512, 768))
+    features = costs.WORD * ITEMS * sum(sizes.feature_widths)
+    models = {
+        "VBPR": VBPRConfig(),
+        "MCLN": MCLNConfig(),
+        "M3BSR": M3BSRConfig(),
+        "UiM, fusion": UiMConfig(backbone="fusion"),
+        "UiM, joint": UiMConfig(),
+    }
+    for name, config in models.items():
+        for devices in (8, 64):
+            trained = sum(costs.trained_bytes(costs.WORD * held(config, sizes, devices).total).values())
+            told = sum(told_by_row(config, sizes, devices).values())
+            rows.append((name, str(devices), *map(gigabytes, (trained, features, told))))
     return rows
 
 
