@@ -55,7 +55,11 @@ stop() { # STATUS
 wanted=
 trap 'stop 130' INT
 trap 'stop 143' TERM
+trap 'stop 129' HUP
 
+# Each process is the head of a group of its own, or Ctrl-C in a terminal would reach it beside what the trap sends, and
+# of two requests the second ends a run at once.
+set -m
 for ((process = 0; process < count; process++)); do
   export JAXREC_PROCESS_ID=$process
   if [[ $flag_accelerator == gpu ]]; then
@@ -71,6 +75,7 @@ for ((process = 0; process < count; process++)); do
   "${command[@]}" &
   processes+=($!)
 done
+set +m
 
 # The status of the run: of the first that failed by itself. One that only stopped because another was lost has 3.
 status=0

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -26,6 +27,7 @@ def run(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     return start
@@ -60,14 +62,28 @@ def test_who_was_killed_is_said_in_one_line(run):
     assert (status, errors) == (137, "launch/local.sh: process 1 was ended by signal 9\n")
 
 
-def test_ctrl_c_asks_all_to_stop(run):
-    waits = "trap 'echo saved; exit 143' TERM; echo ready; for _ in $(seq 600); do sleep 0.1; done"
-    process = run(waits, "2", "--config", "x")
+NOTES_SIGNALS = """
+import os, signal, time
+
+told = []
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda number, frame: told.append(signal.Signals(number).name))
+os.write(1, b"ready\\n")
+while not told:
+    time.sleep(0.05)
+time.sleep(0.5)
+os.write(1, b"%s\\n" % "+".join(told).encode())
+"""
+
+
+def test_ctrl_c_asks_each_once_to_stop(run, tmp_path):
+    (tmp_path / "notes.py").write_text(NOTES_SIGNALS)
+    process = run(f"exec '{sys.executable}' '{tmp_path / 'notes.py'}'", "2", "--config", "x")
     assert process.stdout is not None
     assert [process.stdout.readline().strip() for _ in range(2)] == ["ready", "ready"]
-    os.kill(process.pid, signal.SIGINT)
-    status, out, _ = end(process)
-    assert (status, sorted(out.split())) == (130, ["saved", "saved"])
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    status, out, errors = end(process)
+    assert (status, out.split(), errors) == (130, ["SIGTERM", "SIGTERM"], "")
 
 
 @pytest.mark.parametrize("arguments", [(), ("--config", "x"), ("0", "--config", "x"), ("2",)])
