@@ -172,3 +172,15 @@ def test_the_lists_of_a_language_model_are_made_by_the_first_while_the_other_wai
     np.testing.assert_allclose(losses(two)[:20], losses(one)[:20], rtol=1e-5)
     same(two, one, 1e-3)
     assert json.loads((two / "result.json").read_text())["devices"]["processes"] == 2
+
+
+def test_what_is_made_before_training_is_made_once(tmp_path):
+    config, made = str(ROOT / "configs" / "precompute_sample.py"), str(tmp_path / "made")
+    command = ["bash", str(ROOT / "launch" / "local.sh"), "2", "--module", "precompute", "--config", config]
+    done = subprocess.run(
+        [*command, "--out", made, "--steps", "motivations", "embeddings"], env=environment(PYTHON=sys.executable),
+        cwd=tmp_path, capture_output=True, text=True, timeout=1500, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = [line.split(",")[0] for line in done.stdout.splitlines() if ", made by " in line]
+    assert told == ["motivations", "embeddings"]
