@@ -151,7 +151,7 @@ def joint_uim_messages(
         "ids": WORD * read + batch_size * (3 * WORD + 1),
         "catalogue": 2 * row * -(-items // devices),
         "rows": 2 * row * (read + 4 * batch_size) // devices,
-        "attention": (2 * blocks + 1) * WORD * tokens**2,
+        "attention": 3 * blocks * WORD * tokens**2,
         "targets": row * batch_size + row * batch_size // devices,
         "losses": WORD * ((tokens + 5) + (tokens + 3)),
         "gradients": WORD * (whole + behind + projections),
