@@ -62,7 +62,7 @@ def run(settings: Settings) -> dict:
     config, params, tokenizer = _decoder(settings)
     prompt = PromptConfig(sentiment=False, history=workload.history, max_tokens=workload.prompt_tokens)
     tokens = PromptTokens(tokenizer, ItemTexts(tuple(str(number + 1) for number in range(workload.catalogue))), prompt)
-    requests = _requests(workload, tokens)
+    requests = requests_of(workload, tokens)
     endings = tokens.separator[0], tokens.end
     placed = place(params, config, None)
     scorer = Scorer(placed, config, workload.users)
@@ -77,7 +77,7 @@ def run(settings: Settings) -> dict:
     variants: dict[str, Callable[[], Any]] = {
         OURS: lambda: rank_by_score(scorer, requests, endings),
         LIST: lambda: rank_by_generation(generator, requests, tokens.separator, ASKED),
-        ONE_BY_ONE: lambda: _one_by_one(placed, config, requests[0], endings, workload.rows),
+        ONE_BY_ONE: lambda: one_by_one(placed, config, requests[0], endings, workload.rows),
         PLAIN: lambda: free.generate(prompts),
     }
     expected = variants[ONE_BY_ONE]()
@@ -113,7 +113,8 @@ def _decoder(settings: Settings) -> tuple[DecoderConfig, Params, Tokenizer]:
     return config, made, tiny_tokenizer([read_prompt("sealr_without_sentiment").text])
 
 
-def _requests(workload: RankingWorkload, tokens: PromptTokens) -> list[Request]:
+def requests_of(workload: RankingWorkload, tokens: PromptTokens) -> list[Request]:
+    """What users with drawn histories are ranked for, each with candidates of its own."""
     rng = np.random.default_rng(0)
     requests = []
     for user in range(workload.users):
@@ -124,7 +125,7 @@ def _requests(workload: RankingWorkload, tokens: PromptTokens) -> list[Request]:
     return requests
 
 
-def _one_by_one(
+def one_by_one(
     params: Params, config: DecoderConfig, request: Request, endings: Sequence[int], rows: int
 ) -> np.ndarray:
     """Scores [C] as `rank_by_score` defines them: the whole prompt again for every candidate."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
+from jaxrec.bench.devices import Needs
+
 
 @dataclasses.dataclass(frozen=True)
 class Ratio:
@@ -35,7 +37,7 @@ class Figure:
     """A number that the entry holds under `path`; no more than asked, or no less where more is better."""
 
     path: tuple[str, ...]
-    unit: Literal["x", "s", "B", "MB"]
+    unit: Literal["x", "s", "B", "MB", "of the bound"]
     at_most: bool = True
 
     def find(self, entry: dict[str, Any]) -> tuple[float, float] | None:
@@ -58,7 +60,10 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """id: P1 to P16, or L for the library's own further ones; several lines may share one. must, aim: None is none."""
+    """id: P1 to P16, G or M for accelerators, or L for the library's own; several lines may share one.
+
+    must, aim: None is none. needs: what a machine must have for it.
+    """
 
     id: str
     workload: str
@@ -67,7 +72,7 @@ class Goal:
     find: Ratio | Figure
     must: float | None
     aim: float | None
-    device: Literal["cpu", "accelerator"] = "cpu"
+    needs: Needs = "two CPU cores"
 
     @property
     def needs_torch(self) -> bool:

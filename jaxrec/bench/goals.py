@@ -1,25 +1,22 @@
 """The goals as data, beside a report.
 
-P1 to P16 are for two CPU cores. Goals hold at full scale alone; a figure counts only where every check of its workload
-(equal gradients, equal metrics) holds in the same run.
+P1 to P16 and L1 to L5 are for two CPU cores, G and M for accelerators. Goals hold at full scale alone; a figure counts
+only where every check of its workload (equal gradients, equal metrics) holds in the same run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
+from jaxrec.bench.accelerator_goals import ACCELERATOR_GOALS, GENERATED, LLAMA
+from jaxrec.bench.devices import Needs, of_report
 from jaxrec.bench.goal import Figure, Goal, Judged, Ratio, judge
 
 SCAN, STREAM, BIG = "jaxrec scan", "jaxrec stream", "618,529 items"
 COO, CSR = "torch sparse COO autograd", "torch CSR + symmetric Function"
 TOPK, LOADER = "torch matmul, mask, top-k", "torch DataLoader, 0 workers"
-ALONE, LLAMA = "a prompt for each candidate", "transformers' FlaxLlamaForCausalLM"
-AT_ONCE = {
-    family: Ratio(f"jaxrec {family}, 5 seeds at once", f"{family}, 5 runs one after another")
-    for family in ("LightGCN", "SASRec")
-}
-GENERATED = {size: Ratio(f"jaxrec, batch {size}", f"transformers, batch {size}") for size in (1, 8)}
+ALONE = "a prompt for each candidate"
 
 GOALS = (
     Goal("P1", "lightgcn_step", "LightGCN step", COO, Ratio(SCAN, COO), 5, 12),
@@ -164,29 +161,22 @@ GOALS = (
         )
     ),
     *(
-        Goal("G8", "seeds_at_once", f"5 seeds of {family}", "one after another", ratio, 2.5, 4, "accelerator")
-        for family, ratio in AT_ONCE.items()
-    ),
-    *(
-        Goal("L4", "generation", f"greedy answers, batch {size}", LLAMA, ratio, 1, None, "cpu")
+        Goal("L4", "generation", f"greedy answers, batch {size}", LLAMA, ratio, 1, None)
         for size, ratio in GENERATED.items()
     ),
-    *(
-        Goal("L4", "generation", f"greedy answers, batch {size}", LLAMA, ratio, 3, None, "accelerator")
-        for size, ratio in GENERATED.items()
-    ),
+    *ACCELERATOR_GOALS,
 )
 
 
-def select(ids: Iterable[str]) -> list[Goal]:
-    """The goals of some ids, in order; without ids those of P1 to P16."""
+def select(ids: Iterable[str], offers: Collection[Needs] = ("two CPU cores",)) -> list[Goal]:
+    """The goals of some ids, in order; without ids all P, G and M that a machine can measure."""
     wanted = set(ids)
-    return [goal for goal in GOALS if (goal.id in wanted if wanted else goal.id.startswith("P"))]
+    return [goal for goal in GOALS if (goal.id in wanted if wanted else goal.id[0] != "L") and goal.needs in offers]
 
 
 def judge_all(report: dict[str, Any], goals: Iterable[Goal] = GOALS) -> list[Judged]:
-    """Every goal of the device that the report is of; at small scale none."""
+    """Every goal of the devices that the report is of; at small scale none."""
     if report["settings"]["scale"] != "full":
         return []
-    device = "cpu" if report["environment"]["device_kind"] == "cpu" else "accelerator"
-    return [judge(goal, report["workloads"].get(goal.workload)) for goal in goals if goal.device == device]
+    offers = of_report(report)
+    return [judge(goal, report["workloads"].get(goal.workload)) for goal in goals if goal.needs in offers]

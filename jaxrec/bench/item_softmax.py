@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrec.bench.peer import Peer
+from jaxrec.bench.peer_device import device_peer
 from jaxrec.bench.program import compile_timed
 from jaxrec.bench.roofline import Work, work_entry
 from jaxrec.bench.runner import interleave, ratios
@@ -108,7 +108,9 @@ def _prepare(
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         named = zip(("hidden", "table", "targets"), map(np.asarray, arguments), strict=True)
         np.savez(folder / "case.npz", **dict(named))
-        peer = stack.enter_context(Peer(settings.torch_python, "torch_item_softmax.py", str(folder / "case.npz")))
+        peer = stack.enter_context(
+            device_peer(settings.torch_python, "torch_item_softmax.py", str(folder / "case.npz"))
+        )
         answer = peer.ask(save=str(folder / "gradients.npz"), rows=COMPARED)
         with np.load(folder / "gradients.npz") as found:
             expected[TORCH] = answer["loss"], (found["hidden"], found["table"])

@@ -39,8 +39,8 @@ class LightGCNCase:
         self.optimizer = optax.adam(workload.learning_rate)
         self.program: dict[str, Any] = {}
 
-    def save(self, path: pathlib.Path) -> None:
-        """The workload as an .npz for a peer."""
+    def save(self, path: pathlib.Path, **more: np.ndarray) -> None:
+        """The workload as an .npz for a peer, and more arrays by name."""
         workload = self.workload
         np.savez(
             path,
@@ -53,6 +53,8 @@ class LightGCNCase:
             num_layers=workload.num_layers,
             l2=workload.l2,
             learning_rate=workload.learning_rate,
+            allow_pickle=False,
+            **more,
         )
 
     def _rows(self, batch: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from jaxrec.bench.lightgcn import GRAPH_NETWORK, TORCH_VARIANTS, LightGCNCase
-from jaxrec.bench.peer import Peer
+from jaxrec.bench.peer_device import device_peer
 from jaxrec.bench.roofline import work_entry
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
@@ -44,7 +44,7 @@ def run(settings: Settings) -> dict:
         if settings.torch_python is not None:
             path = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory())) / "workload.npz"
             case.save(path)
-            peer = stack.enter_context(Peer(settings.torch_python, "torch_lightgcn.py", str(path)))
+            peer = stack.enter_context(device_peer(settings.torch_python, "torch_lightgcn.py", str(path)))
 
             def torch_epoch(variant: str) -> float:
                 sampling = peer.ask(do="sample")["seconds"]

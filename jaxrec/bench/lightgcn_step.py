@@ -9,7 +9,7 @@ import tempfile
 import numpy as np
 
 from jaxrec.bench.lightgcn import GRAPH_NETWORK, TORCH_VARIANTS, LightGCNCase
-from jaxrec.bench.peer import Peer
+from jaxrec.bench.peer_device import device_peer
 from jaxrec.bench.roofline import work_entry
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
@@ -33,7 +33,9 @@ def run(settings: Settings) -> dict:
         if settings.torch_python is not None:
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
             case.save(folder / "workload.npz")
-            peer = stack.enter_context(Peer(settings.torch_python, "torch_lightgcn.py", str(folder / "workload.npz")))
+            peer = stack.enter_context(
+                device_peer(settings.torch_python, "torch_lightgcn.py", str(folder / "workload.npz"))
+            )
             for name, variant in TORCH_VARIANTS.items():
                 path = folder / f"{variant}.npy"
                 loss = peer.ask(do="gradient", variant=variant, path=str(path))["loss"]

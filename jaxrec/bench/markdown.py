@@ -4,18 +4,45 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxrec.bench.devices import of_report
 from jaxrec.bench.goal import Judged
 from jaxrec.bench.goals import GOALS, judge_all
 from jaxrec.errors import UserError
 
+GOALS_COMMAND = "python -m jaxrec.bench goals --torch-python PYTHON --out report.json"
 BEGIN, END = "<!-- begin: python -m jaxrec.bench table -->", "<!-- end: python -m jaxrec.bench table -->"
 
 
-def tables(report: dict[str, Any] | None) -> str:
-    """Both tables, and where they were measured; without a report the goals alone, nothing measured."""
+ACCELERATORS = f"""### Goals for accelerators
+
+G goals need one accelerator, M goals eight devices: `{GOALS_COMMAND}` on a machine that has them.
+"""
+
+
+def tables(report: dict[str, Any] | None, accelerator: dict[str, Any] | None = None) -> str:
+    """Goals of CPU cores and of accelerators, each with figures of its report and where they were measured.
+
+    Without a report the goals alone, nothing measured.
+    """
     if report is None:
-        return goal_table([Judged(goal) for goal in GOALS if goal.device == "cpu"], "Not measured yet.")
-    return "\n".join([goal_table(judge_all(report), measured_on(report)), figure_table(report)])
+        parts = [goal_table([Judged(goal) for goal in GOALS if goal.needs == "two CPU cores"], "Not measured yet.")]
+    else:
+        parts = [goal_table(judge_all(report), measured_on(report)), figure_table(report)]
+    parts.append(ACCELERATORS)
+    if accelerator is None:
+        rest = [Judged(goal) for goal in GOALS if goal.needs != "two CPU cores"]
+        return "\n".join([*parts, goal_table(rest, "Not measured: no accelerator was at hand.")])
+    rest = judge_all(accelerator)
+    judged = {id(one.goal) for one in rest}
+    needs = [goal for goal in GOALS if goal.needs != "two CPU cores" and id(goal) not in judged]
+    rest += [Judged(goal, missing=f"needs {goal.needs}") for goal in needs]
+    return "\n".join([*parts, goal_table(rest, measured_on(accelerator)), figure_table(accelerator)])
+
+
+def by_machine(reports: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Reports of CPUs, and of accelerators."""
+    of_cpu = [report for report in reports if "two CPU cores" in of_report(report)]
+    return of_cpu, [report for report in reports if "two CPU cores" not in of_report(report)]
 
 
 def measured_on(report: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrec.bench.peer import Peer
+from jaxrec.bench.peer_device import device_peer
 from jaxrec.bench.roofline import Work, work_entry
 from jaxrec.bench.runner import interleave, ratios
 from jaxrec.bench.settings import Settings
@@ -67,7 +67,9 @@ def run(settings: Settings) -> dict:
         if settings.torch_python is not None:
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
             save_case(folder / "workload.npz", users, items, ranking)
-            peer = stack.enter_context(Peer(settings.torch_python, "torch_ranking.py", str(folder / "workload.npz")))
+            peer = stack.enter_context(
+                device_peer(settings.torch_python, "torch_ranking.py", str(folder / "workload.npz"))
+            )
             for name, variant in TORCH_VARIANTS.items():
                 metrics[name] = peer.ask(variant=variant)["metrics"]
                 variants[name] = lambda variant=variant: peer.ask(variant=variant)["seconds"]

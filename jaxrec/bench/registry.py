@@ -18,24 +18,31 @@ from __future__ import annotations
 import importlib
 from typing import Protocol
 
+from jaxrec.bench.devices import Needs
 from jaxrec.bench.settings import Settings
 from jaxrec.errors import UserError
 
 WORKLOADS = {
     "lightgcn_step": "jaxrec.bench.lightgcn_step",
     "lightgcn_epoch": "jaxrec.bench.lightgcn_epoch",
+    "lightgcn_device_epoch": "jaxrec.bench.lightgcn_device_epoch",
+    "propagation": "jaxrec.bench.propagation",
     "step_collectives": "jaxrec.bench.step_collectives",
     "mf_steps": "jaxrec.bench.mf_steps",
     "seeds_at_once": "jaxrec.bench.seeds_at_once",
     "alignment": "jaxrec.bench.alignment",
     "sampler": "jaxrec.bench.sampler",
     "ranking": "jaxrec.bench.ranking",
+    "graph_devices": "jaxrec.bench.graph_devices",
+    "sequence_devices": "jaxrec.bench.sequence_devices",
     "data_parallel_step": "jaxrec.bench.data_parallel_step",
     "scatter_contention": "jaxrec.bench.scatter_contention",
     "item_softmax": "jaxrec.bench.item_softmax",
     "data_prepare": "jaxrec.bench.data_prepare",
     "data_shards": "jaxrec.bench.data_shards",
     "sasrec_step": "jaxrec.bench.sasrec_step",
+    "sasrec_epoch": "jaxrec.bench.sasrec_epoch",
+    "m3bsr_step": "jaxrec.bench.m3bsr_step",
     "compile_cache": "jaxrec.bench.compile_cache",
     "growth": "jaxrec.bench.growth",
     "reverse_chain": "jaxrec.bench.reverse_chain",
@@ -44,7 +51,19 @@ WORKLOADS = {
     "prefix_scoring": "jaxrec.bench.prefix_scoring",
     "generation": "jaxrec.bench.generation",
     "candidate_ranking": "jaxrec.bench.candidate_ranking",
+    "large_rerank": "jaxrec.bench.large_rerank",
 }
+
+NEEDS: dict[str, Needs] = {
+    "lightgcn_device_epoch": "one accelerator",
+    "propagation": "one accelerator",
+    "sasrec_epoch": "one accelerator",
+    "m3bsr_step": "one accelerator",
+    "large_rerank": "one accelerator",
+    "graph_devices": "eight devices",
+    "sequence_devices": "eight devices",
+}
+"""What `run all` leaves out at full scale where a machine has none; the others run anywhere."""
 
 
 class Workload(Protocol):

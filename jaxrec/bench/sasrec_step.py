@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxrec.bench.peer import Peer
+from jaxrec.bench.peer_device import device_peer
 from jaxrec.bench.program import compile_timed
 from jaxrec.bench.roofline import Work, work_entry
 from jaxrec.bench.runner import interleave, ratios
@@ -68,14 +68,15 @@ def workload_of(scale: Literal["small", "full"]) -> SASRecWorkload:
 class SASRecCase:
     """A workload's data, our compiled steps, and the peer's files. Without dropout, so that gradients are equal."""
 
-    def __init__(self, workload: SASRecWorkload) -> None:
+    def __init__(self, workload: SASRecWorkload, targets_per_step: int | None = None) -> None:
         self.workload = workload
         self.sequences = workload.sequences()
         config = SASRecConfig(dropout=0.0, norm="post", max_length=workload.max_length)
         self.model = SASRec(config, len(self.sequences), workload.num_items)
         self.ctx = Context(item_counts=jnp.ones(workload.num_items, jnp.int32))
         self.optimizer = optax.adam(1e-3)
-        self.targets_per_step = round(sum(len(items) - 1 for items in self.sequences) / workload.num_batches / 8) * 8
+        self.num_targets = sum(len(items) - 1 for items in self.sequences)
+        self.targets_per_step = targets_per_step or round(self.num_targets / workload.num_batches / 8) * 8
         self.params = first_state(self.model, self.optimizer, self.ctx, 0).params
 
     def batch_sequences(self, batch: int) -> list[np.ndarray]:
@@ -173,7 +174,9 @@ def run(settings: Settings) -> dict:
         if settings.torch_python is not None:
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
             case.save(folder / "workload.npz")
-            peer = stack.enter_context(Peer(settings.torch_python, "torch_sasrec.py", str(folder / "workload.npz")))
+            peer = stack.enter_context(
+                device_peer(settings.torch_python, "torch_sasrec.py", str(folder / "workload.npz"))
+            )
             for form in ("padded", "packed"):
                 answer = peer.ask(do="gradient", form=form, path=str(folder / "gradient.npz"))
                 errors[f"torch {form}"] = relative_errors(ours, (answer["loss"], np.load(folder / "gradient.npz")))

@@ -6,28 +6,38 @@ import pytest
 
 from jaxrec.bench import (
     alignment,
+    candidate_ranking,
     capsule_routing,
     compile_cache,
     data_prepare,
     generation,
+    graph_devices,
     item_softmax,
     lightgcn,
+    lightgcn_device_epoch,
     lightgcn_epoch,
     lightgcn_step,
+    m3bsr_step,
     mf_steps,
     prefix_scoring,
+    propagation,
     ranking,
     reverse_chain,
     sampler,
+    sasrec_epoch,
     sasrec_step,
     seeds_at_once,
+    sequence_devices,
     step_collectives,
 )
 from jaxrec.bench.__main__ import main
 from jaxrec.bench.commands import goals_command
+from jaxrec.bench.devices import NEEDS as ALL
+from jaxrec.bench.devices import offers
 from jaxrec.bench.goal import Figure, Goal, Ratio, judge
 from jaxrec.bench.goals import GOALS, judge_all, select
-from jaxrec.bench.registry import WORKLOADS
+from jaxrec.bench.on_mesh import COUNTS, devices
+from jaxrec.bench.registry import NEEDS, WORKLOADS
 
 VARIANTS = {
     "lightgcn_step": {lightgcn_step.OURS, lightgcn.GRAPH_NETWORK, *lightgcn.TORCH_VARIANTS},
@@ -49,15 +59,30 @@ VARIANTS = {
         for name in (seeds_at_once.at_once_name, seeds_at_once.alone_name)
         for family in ("LightGCN", "SASRec")
     },
+    "lightgcn_device_epoch": {
+        lightgcn_device_epoch.OURS,
+        lightgcn_device_epoch.RANKED,
+        lightgcn_device_epoch.TORCH,
+        lightgcn_device_epoch.TORCH_RANKED,
+    },
+    "propagation": {propagation.STEP, propagation.PLAIN_STEP},
+    "sasrec_epoch": {sasrec_epoch.OURS, *sasrec_epoch.TORCH_VARIANTS},
+    "m3bsr_step": {m3bsr_step.OURS, m3bsr_step.PLAIN},
+    "large_rerank": {candidate_ranking.OURS, candidate_ranking.ONE_BY_ONE},
+    "graph_devices": {
+        *(f"jaxrec {workload}, {devices(count)}" for workload in graph_devices.WORKLOADS["full"] for count in COUNTS),
+        f"{next(iter(graph_devices.WORKLOADS['full']))}, nodes shared out by the compiler, 8 devices",
+    },
+    "sequence_devices": {f"jaxrec {sequence_devices.CATALOGUE}, {devices(count)}" for count in COUNTS},
     "generation": {f"{name}, batch {size}" for name in (generation.OURS, generation.PEER) for size in (1, 8)},
 }
 
 
-def report_of(medians, checks=None, scale="full", kind="cpu"):
+def report_of(medians, checks=None, scale="full", kind="cpu", count=1):
     variants = {name: {"seconds": [value], "median": value, "min": value} for name, value in medians.items()}
     return {
         "schema": 1,
-        "environment": {"device_kind": kind},
+        "environment": {"device_kind": kind, "num_devices": count},
         "settings": {"scale": scale},
         "workloads": {"lightgcn_step": {"variants": variants, "checks": checks or {}}},
     }
@@ -79,12 +104,17 @@ def test_figures_are_of_programs_and_times_that_are_reported():
         ("programs", step_collectives.FEATURES, "collective_bytes"),
         (compile_cache.FIRST_STEP, compile_cache.WARM, "median"),
         *(("peak_rss_mb", stage) for stage in ("prepare", "train")),
+        ("variants", lightgcn_device_epoch.OURS, "median"),
+        ("roofline", propagation.OURS, "share"),
     ]
 
 
 def test_all_sixteen_are_there():
     assert list(dict.fromkeys(goal.id for goal in select([]))) == [f"P{number}" for number in range(1, 17)]
     assert {goal.id for goal in select(["P6", "L2"])} == {"P6", "L2"}
+    everything = list(dict.fromkeys(goal.id for goal in select([], ALL)))
+    others = [f"G{number}" for number in range(1, 9)] + [f"M{number}" for number in range(1, 5)]
+    assert everything == [f"P{number}" for number in range(1, 17)] + others
     assert len(select(["P6"])) == 2
 
 
@@ -115,7 +145,11 @@ def test_goals_hold_at_full_scale_on_their_device_alone():
     assert found["P1"].verdict == "not measured: no --torch-python"
     assert found["P10"].verdict == "not measured: not run"
     assert judge_all(report_of(medians, scale="small")) == []
-    assert {judged.goal.id for judged in judge_all(report_of(medians, kind="an accelerator"))} == {"G8", "L4"}
+    of_one = {f"G{number}" for number in range(1, 9)} | {"L4"}
+    assert {judged.goal.id for judged in judge_all(report_of(medians, kind="an accelerator"))} == of_one
+    of_eight = of_one | {f"M{number}" for number in range(1, 5)}
+    assert {judged.goal.id for judged in judge_all(report_of(medians, kind="an accelerator", count=8))} == of_eight
+    assert {judged.goal.needs for judged in judge_all(report_of(medians, count=8))} == {"two CPU cores"}
 
 
 def test_the_command_runs_each_workload_once_and_keeps_one_report(monkeypatch, tmp_path, capsys):
@@ -132,6 +166,7 @@ def test_the_command_runs_each_workload_once_and_keeps_one_report(monkeypatch, t
             json.dump(report, file)
         return Done()
 
+    monkeypatch.setattr(goals_command, "of_this_machine", lambda: ("two CPU cores",))
     monkeypatch.setattr(goals_command.subprocess, "run", run)
     path = tmp_path / "report.json"
     assert main(["goals", "P3", "P1", "P10", "--out", str(path)]) == 1
@@ -143,6 +178,54 @@ def test_the_command_runs_each_workload_once_and_keeps_one_report(monkeypatch, t
     monkeypatch.setattr(goals_command.subprocess, "run", lambda command, check: type("Dead", (), {"returncode": -9}))
     assert main(["goals", "P3"]) == 1
     assert "ended with status -9" in capsys.readouterr().err
+
+
+def test_goals_that_a_machine_cannot_measure_are_told_and_not_run(monkeypatch, capsys):
+    monkeypatch.setattr(goals_command, "of_this_machine", lambda: ("two CPU cores",))
+    dead = type("Dead", (), {"returncode": 1})
+    monkeypatch.setattr(goals_command.subprocess, "run", lambda command, check: dead)
+    assert main(["goals"]) == 1
+    found = capsys.readouterr()
+    lines = found.out.splitlines()
+    assert len(lines) == len([goal for goal in GOALS if goal.id[0] in "GM"])
+    assert lines[0].startswith("G1 LightGCN epoch")
+    assert "not measured: needs one accelerator" in lines[0]
+    assert "not measured: needs eight devices" in lines[-1]
+    assert not any(name in found.err for name in NEEDS)
+    assert main(["goals", "P1", "M2"]) == 2
+    said = "bench goals: found 'M2', which needs eight devices, allowed: what two CPU cores can measure"
+    assert capsys.readouterr().err.strip() == said
+
+
+def test_goals_of_accelerators_are_measured_where_there_is_one(monkeypatch, capsys):
+    asked = []
+
+    def run(command, check):
+        asked.append(command[command.index("run") + 1])
+        return type("Dead", (), {"returncode": 1})
+
+    monkeypatch.setattr(goals_command, "of_this_machine", lambda: ("one accelerator",))
+    monkeypatch.setattr(goals_command.subprocess, "run", run)
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    assert main(["goals"]) == 1
+    assert asked == [*(name for name in NEEDS if NEEDS[name] == "one accelerator"), "seeds_at_once"]
+    lines = capsys.readouterr().out.splitlines()
+    assert "P1 LightGCN step" in lines[0]
+    assert "not measured: needs two CPU cores" in lines[0]
+    assert lines[-1].startswith("M4 ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "found"),
+    [
+        ("cpu", 1, ("two CPU cores",)),
+        ("cpu", 8, ("two CPU cores",)),
+        ("an accelerator", 4, ("one accelerator",)),
+        ("an accelerator", 8, ("one accelerator", "eight devices")),
+    ],
+)
+def test_what_a_machine_can_measure(kind, count, found):
+    assert offers(kind, count) == found
 
 
 def test_goals_that_are_none_are_the_users_mistake(capsys):

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from jaxrec.bench.commands.run_command import add_measuring, settings_of
+from jaxrec.bench.devices import NEEDS, of_this_machine
+from jaxrec.bench.goal import Judged
 from jaxrec.bench.goals import GOALS, judge_all, select
 from jaxrec.bench.report import merge, read_report, write_report
 from jaxrec.bench.settings import Settings
 from jaxrec.errors import UserError
 
-HELP = "measure all goals P1 to P16, or those named, and say which are met"
+HELP = "measure all goals that this machine can measure, or those named, and say which are met"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The goals, and how they are measured."""
-    parser.add_argument("ids", nargs="*", metavar="ID", help="goals, such as P1 or L2; P1 to P16 without any")
+    parser.add_argument(
+        "ids", nargs="*", metavar="ID", help="goals, such as P1 or L2; without any, all of P, G and M that fit"
+    )
     add_measuring(parser)
 
 
@@ -29,7 +34,15 @@ def execute(options: argparse.Namespace) -> int:
     unknown = [name for name in options.ids if name not in known]
     if unknown:
         raise UserError(f"bench goals: found {unknown[0]!r}, allowed {', '.join(sorted(known, key=_place))}")
-    settings, goals = settings_of(options), select(options.ids)
+    settings, offers = settings_of(options), of_this_machine()
+    goals = select(options.ids, offers)
+    for name in options.ids:
+        if all(goal.id != name for goal in goals):
+            needs = next(goal.needs for goal in GOALS if goal.id == name)
+            raise UserError(f"bench goals: found {name!r}, which needs {needs}, allowed: what {offers[-1]} can measure")
+    if "two CPU cores" not in offers:
+        # JAX would take most of the device's memory beforehand, and a PyTorch peer runs on the same one.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     report, failed = None, []
     with tempfile.TemporaryDirectory() as folder:
         for name in dict.fromkeys(goal.workload for goal in goals):
@@ -45,6 +58,9 @@ def execute(options: argparse.Namespace) -> int:
                     write_report(options.out, report)
     judged = [] if report is None else judge_all(report, goals)
     sys.stdout.writelines(f"{one.line}\n" for one in judged)
+    if not options.ids:
+        others = [Judged(goal, missing=f"needs {goal.needs}") for goal in select([], NEEDS) if goal.needs not in offers]
+        sys.stdout.writelines(f"{one.line}\n" for one in others)
     sys.stderr.writelines(f"{line}\n" for line in failed)
     reached = all(one.met is not False and one.measured is not None for one in judged)
     return 0 if reached and not failed else 1
@@ -58,6 +74,6 @@ def command(name: str, settings: Settings, path: Path) -> list[str]:
     return [sys.executable, "-m", "jaxrec.bench", "run", name, *flags]
 
 
-def _place(name: str) -> tuple[str, int]:
-    """P before G before L, by number."""
-    return {"P": "0", "G": "1", "L": "2"}[name[0]], int(name[1:])
+def _place(name: str) -> tuple[int, int]:
+    """P, G, M, L, each by number."""
+    return "PGML".index(name[0]), int(name[1:])

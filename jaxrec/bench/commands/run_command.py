@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from jaxrec.bench.devices import of_report
 from jaxrec.bench.goals import judge_all
 from jaxrec.bench.markdown import costs
-from jaxrec.bench.registry import WORKLOADS, load
+from jaxrec.bench.registry import NEEDS, WORKLOADS, load
 from jaxrec.bench.report import new_report, write_report
 from jaxrec.bench.settings import Settings
 from jaxrec.errors import UserError
@@ -54,6 +55,9 @@ def execute(options: argparse.Namespace) -> int:
         raise UserError(f"bench: found workload {unknown[0]!r}, allowed {', '.join(WORKLOADS)} or all")
     settings = settings_of(options)
     report = new_report(settings)
+    if options.names == ["all"] and settings.scale == "full":
+        offers = of_report(report)
+        names = [name for name in names if NEEDS.get(name, offers[0]) in offers]
     holds = True
     from jaxrec.bench.measure import measure  # touches the devices
 

@@ -7,7 +7,7 @@ import functools
 import sys
 from pathlib import Path
 
-from jaxrec.bench.markdown import between_markers, tables
+from jaxrec.bench.markdown import between_markers, by_machine, tables
 from jaxrec.bench.report import merge, read_report
 from jaxrec.errors import UserError
 
@@ -17,7 +17,10 @@ HELP = "reports as the tables of docs/benchmarks.md, each line with the command 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Reports and page."""
     parser.add_argument(
-        "reports", nargs="*", metavar="REPORT.json", help="of `run --out` or `goals --out`; a later one's workloads win"
+        "reports",
+        nargs="*",
+        metavar="REPORT.json",
+        help="of `run --out` or `goals --out`, of one CPU and of one accelerator; a later one's workloads win",
     )
     parser.add_argument("--write", metavar="PAGE.md", help="put the tables between the page's markers")
 
@@ -25,12 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """The tables, on stdout or in the page."""
     found = [read_report(path) for path in options.reports]
-    for path, report in zip(options.reports, found, strict=True):
-        for key in ("environment", "settings"):
-            # One line above the tables says where all was measured.
-            if report.get(key) != found[0].get(key):
-                raise UserError(f"{path}: found another {key} than in {options.reports[0]}, allowed reports that agree")
-    content = tables(functools.reduce(merge, found) if found else None)
+    merged = []
+    for alike in by_machine(found):
+        for report in alike:
+            for key in ("environment", "settings"):
+                # One line above the tables says where all was measured.
+                if report.get(key) != alike[0].get(key):
+                    paths = [options.reports[found.index(one)] for one in (report, alike[0])]
+                    raise UserError(f"{paths[0]}: found another {key} than in {paths[1]}, allowed reports that agree")
+        merged.append(functools.reduce(merge, alike) if alike else None)
+    content = tables(*merged)
     if options.write is None:
         sys.stdout.write(content + "\n")
         return 0

@@ -1,6 +1,6 @@
 """Full ranking in PyTorch: matmul, mask and top-k as RecBole's full sort does it, and counting ranks.
 
-Run with the path of an .npz of the workload; answers questions of `jaxrec.bench.peer.Peer` on stdin.
+Run with the path of an .npz of the workload and a device; answers questions of `jaxrec.bench.peer.Peer` on stdin.
 """
 
 import json
@@ -14,12 +14,21 @@ import torch
 BLOCK = 1024
 
 torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+device = torch.device(sys.argv[2])
 data = np.load(sys.argv[1])
-users, items = torch.from_numpy(data["users"]), torch.from_numpy(data["items"])
-targets = torch.from_numpy(data["targets"].astype(np.int64))
-masked_rows, masked_items = (torch.from_numpy(data[key].astype(np.int64)) for key in ("masked_rows", "masked_items"))
+users, items = (torch.from_numpy(data[name]).to(device) for name in ("users", "items"))
+targets = torch.from_numpy(data["targets"].astype(np.int64)).to(device)
+masked = (torch.from_numpy(data[key].astype(np.int64)).to(device) for key in ("masked_rows", "masked_items"))
+masked_rows, masked_items = masked
 cutoffs = [int(k) for k in data["cutoffs"]]
 starts = np.searchsorted(data["masked_rows"], np.arange(0, len(users) + BLOCK, BLOCK))
+
+
+def now():
+    """Seconds, once the device has done all that it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def blocks():
@@ -63,9 +72,9 @@ def metrics(ranks):
 
 def answer(question):
     """One timed evaluation by a variant, and its metrics."""
-    start = time.perf_counter()
+    start = now()
     found = metrics(VARIANTS[question["variant"]]())
-    return {"seconds": time.perf_counter() - start, "metrics": found}
+    return {"seconds": now() - start, "metrics": found}
 
 
 for line in sys.stdin:

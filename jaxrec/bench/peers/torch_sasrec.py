@@ -1,6 +1,6 @@
 """SASRec in PyTorch over padded rows (all positions, or one target a user) and over packed rows, eager or compiled.
 
-Run with the path of an .npz of the workload; answers questions of `jaxrec.bench.peer.Peer` on stdin.
+Run with the path of an .npz of the workload and a device; answers questions of `jaxrec.bench.peer.Peer` on stdin.
 """
 
 import json
@@ -14,15 +14,23 @@ import torch
 import torch.nn.functional as F
 
 torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+device = torch.device(sys.argv[2])
 data = dict(np.load(sys.argv[1]))
 padded = data.pop("padded")
 num_heads, num_layers = int(data.pop("num_heads")), int(data.pop("num_layers"))
 max_length = padded.shape[2] - 1
 
 
+def now():
+    """Seconds, once the device has done all that it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def parameters():
     """Fresh parameters by name."""
-    return {name: torch.nn.Parameter(torch.from_numpy(values.copy())) for name, values in data.items()}
+    return {name: torch.nn.Parameter(torch.from_numpy(values.copy()).to(device)) for name, values in data.items()}
 
 
 def norm(p, name, x):
@@ -40,9 +48,9 @@ def encode(p, tokens, positions, segments):
     x = F.embedding((tokens - 1).clamp(min=0), p["items.embedding"]) + p["encoder.positions"][positions]
     x = norm(p, "encoder.embedding_norm", x) * (tokens > 0)[..., None]
     rows, length, width = x.shape
-    allowed = torch.ones(length, length, dtype=torch.bool).tril()[None]
+    allowed = torch.ones(length, length, dtype=torch.bool, device=device).tril()[None]
     allowed = allowed & (segments[:, :, None] == segments[:, None, :]) & (tokens > 0)[:, None, :]
-    allowed = (allowed | torch.eye(length, dtype=torch.bool)[None])[:, None]
+    allowed = (allowed | torch.eye(length, dtype=torch.bool, device=device)[None])[:, None]
     for layer in range(num_layers):
         name = f"encoder.transformer.layer_{layer}."
         heads = dense(p, name + "attention.query_key_value", x).chunk(3, -1)
@@ -57,7 +65,7 @@ def encode(p, tokens, positions, segments):
 
 def padded_loss(p, tokens, targets):
     """Cross-entropy at all positions of padded rows, the usual form: scores of padding are computed and ignored."""
-    positions = torch.arange(max_length)[None].expand_as(tokens)
+    positions = torch.arange(max_length, device=device)[None].expand_as(tokens)
     states = encode(p, tokens, positions, (tokens > 0).long())
     scores = states.reshape(-1, states.shape[-1]) @ p["items.embedding"].T
     return F.cross_entropy(scores, targets.reshape(-1) - 1, ignore_index=-1)
@@ -65,7 +73,7 @@ def padded_loss(p, tokens, targets):
 
 def last_loss(p, tokens, targets):
     """Cross-entropy at the last position alone, as prefix augmentation has it."""
-    positions = torch.arange(max_length)[None].expand_as(tokens)
+    positions = torch.arange(max_length, device=device)[None].expand_as(tokens)
     states = encode(p, tokens, positions, (tokens > 0).long())[:, -1]
     return F.cross_entropy(states @ p["items.embedding"].T, targets[:, -1] - 1)
 
@@ -94,13 +102,13 @@ def pack(rows):
         at = slice(start, start + length)
         tokens[row, at], targets[row, at] = rows[user, -length - 1 : -1], rows[user, -length:]
         positions[row, at], segments[row, at] = np.arange(max_length - length, max_length), number + 1
-    return tuple(map(torch.from_numpy, (tokens, targets, positions, segments)))
+    return tuple(torch.from_numpy(part).to(device) for part in (tokens, targets, positions, segments))
 
 
 halves = [
     (
-        torch.from_numpy(rows[:, :-1].astype(np.int64)),
-        torch.from_numpy((rows[:, 1:] * (rows[:, :-1] > 0)).astype(np.int64)),
+        torch.from_numpy(rows[:, :-1].astype(np.int64)).to(device),
+        torch.from_numpy((rows[:, 1:] * (rows[:, :-1] > 0)).astype(np.int64)).to(device),
     )
     for rows in padded
 ]
@@ -141,16 +149,16 @@ def answer(question):
     if question["do"] == "gradient":
         training = Training(question["form"], False)
         loss = training.backward(BATCHES[question["form"]][0])
-        np.savez(question["path"], **{name: value.grad.numpy() for name, value in training.parameters.items()})
+        np.savez(question["path"], **{name: value.grad.cpu().numpy() for name, value in training.parameters.items()})
         return {"loss": loss}
     key = question["form"], question["compiled"]
     if key not in trainings:
         trainings[key] = Training(*key)
         for _ in range(len(padded)):  # the batches' shapes differ where rows are packed, and each compiles
             trainings[key].step()
-    start = time.perf_counter()
+    start = now()
     targets = sum(trainings[key].step() for _ in range(question["steps"]))
-    return {"seconds": time.perf_counter() - start, "targets": targets}
+    return {"seconds": now() - start, "targets": targets}
 
 
 for line in sys.stdin:
