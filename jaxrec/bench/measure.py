@@ -19,14 +19,14 @@ def measure(workload: Workload, settings: Settings) -> dict[str, Any]:
 
     The peak is of this process: peers in processes of their own are not in it.
     """
-    before = measure_ceilings(settings.scale)
-    begun = begin_peak()
     # The same float32 as the peers', whose products have all their bits; an accelerator would take fewer.
     exactly = contextlib.nullcontext() if jax.default_backend() == "cpu" else jax.default_matmul_precision("highest")
     with exactly:
+        before = measure_ceilings(settings.scale)
+        begun = begin_peak()
         entry = workload.run(settings)
-    peak = peak_bytes() if begun else None
-    ceilings = before.highest(measure_ceilings(settings.scale))
+        peak = peak_bytes() if begun else None
+        ceilings = before.highest(measure_ceilings(settings.scale))
     return entry | {
         "ceilings": dataclasses.asdict(ceilings),
         "roofline": rooflines(entry, ceilings),

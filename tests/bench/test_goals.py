@@ -215,6 +215,14 @@ def test_goals_of_accelerators_are_measured_where_there_is_one(monkeypatch, caps
     assert lines[-1].startswith("M4 ")
 
 
+def test_all_workloads_are_those_that_the_machine_can_run(monkeypatch, capsys):
+    entry = {"variants": {}, "checks": {}}
+    monkeypatch.setattr("jaxrec.bench.measure.measure", lambda workload, settings: entry)
+    for scale, names in (("full", WORKLOADS.keys() - NEEDS.keys()), ("small", WORKLOADS.keys())):
+        assert main(["run", "all", "--scale", scale]) == 0
+        assert set(capsys.readouterr().err.split()) == names
+
+
 @pytest.mark.parametrize(
     ("kind", "count", "found"),
     [

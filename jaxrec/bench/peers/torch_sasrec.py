@@ -121,6 +121,8 @@ class Training:
 
     def __init__(self, form, compiled):
         self.form, self.parameters, self.count = form, parameters(), 0
+        if compiled:
+            torch._dynamo.config.recompile_limit = max(8, len(padded))  # packed batches have a shape each
         self.loss = torch.compile(LOSSES[form], dynamic=False) if compiled else LOSSES[form]
         self.optimizer = torch.optim.Adam(self.parameters.values(), lr=1e-3)
 
