@@ -7,7 +7,15 @@ import optax
 import pytest
 
 from jaxrec.models.registry import build_model
-from jaxrec.nn.partition_rules import BY_VOCABULARY, FEATURES, MULTIMODAL_BY_VOCABULARY, ROW_NUMBERS, ROWS, pad_rows
+from jaxrec.nn.partition_rules import (
+    ALL_FEATURES,
+    BY_VOCABULARY,
+    FEATURES,
+    MULTIMODAL_BY_VOCABULARY,
+    ROW_NUMBERS,
+    ROWS,
+    pad_rows,
+)
 from jaxrec.nn.sharded_embedding import batch_rows, table_rows
 from jaxrec.train.checkpoint import Checkpoints
 from jaxrec.train.mesh import shardings
@@ -24,7 +32,7 @@ LYING = {
     "polycf_signal": {},
     "lmmrec": {"base/nodes/embedding": FEATURES},
     "mcln": {"nodes/embedding": FEATURES},
-    "uim": {"items/nodes/embedding": FEATURES},
+    "uim": {"items/nodes/embedding": ALL_FEATURES},
     "sasrec": {"items/embedding": ROWS},
     "comirec": {"items/embedding": ROWS},
     "m3bsr": {
