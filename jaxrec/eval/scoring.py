@@ -61,7 +61,7 @@ def floats_per_user(model: Scorer, encoded: Encoded, num_items: int) -> int:
         return 3 * num_items + model.score_floats(encoded)
     one = {"user_ids": jnp.zeros((1,), jnp.int32), "mask": jnp.ones((1,), bool)}
     num_interests = jax.eval_shape(model.user_vectors, encoded, one).shape[1]
-    # One matrix for each interest, their maximum with the bias, and the masked scores where lists are made.
+    # One matrix for each interest, their maximum, and the masked scores where lists are made.
     return (num_interests + 2) * num_items
 
 
@@ -96,9 +96,15 @@ def all_scores(user_vectors: jax.Array, vectors: jax.Array, bias: jax.Array) -> 
     """
     num_rows, num_interests, dim = user_vectors.shape
     flat = user_vectors.reshape(num_rows * num_interests, dim).astype(jnp.float32)
-    product = lax.dot_general(
-        flat, vectors.astype(jnp.float32), (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST
-    )
+    vectors, bias = vectors.astype(jnp.float32), bias.astype(jnp.float32)
+    folded = jax.default_backend() == "cpu"
+    if folded:
+        # One more number of each vector instead of one more pass over the scores; a GPU's product adds it at no cost.
+        flat = jnp.pad(flat, ((0, 0), (0, 1)), constant_values=1)
+        vectors = jnp.concatenate([vectors, bias[:, None]], axis=1)
+    product = lax.dot_general(flat, vectors, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST)
+    if not folded:
+        product += bias[None, :]
     if num_interests > 1:
         product = jnp.max(product.reshape(num_rows, num_interests, -1), axis=1)
-    return lax.optimization_barrier(product) + bias[None, :].astype(jnp.float32)
+    return lax.optimization_barrier(product)

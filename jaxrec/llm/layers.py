@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxrec.llm.attention import grouped_attention
 from jaxrec.llm.cache import Cache
 from jaxrec.llm.config import DecoderConfig
 from jaxrec.llm.quantized import frozen_matmul
@@ -71,7 +72,7 @@ class Attention(nn.Module):
                 values=jax.lax.dynamic_update_slice(cache.values, values[None], place),
             )
             keys, values = (jax.lax.dynamic_index_in_dim(held, layer, keepdims=False) for held in cache[:2])
-        attended = jax.nn.dot_product_attention(query, keys, values, mask=mask)
+        attended = grouped_attention(query, keys, values, mask)
         flat = attended.reshape(*attended.shape[:2], -1)
         return Projection(config.hidden_size, name="output")(flat, adapters.get("output")), cache
 
