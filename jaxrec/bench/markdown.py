@@ -7,6 +7,7 @@ from typing import Any
 from jaxrec.bench.devices import of_report
 from jaxrec.bench.goal import Judged
 from jaxrec.bench.goals import GOALS, judge_all
+from jaxrec.bench.report import parts
 from jaxrec.errors import UserError
 
 GOALS_COMMAND = "python -m jaxrec.bench goals --torch-python PYTHON --out report.json"
@@ -46,17 +47,20 @@ def by_machine(reports: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], lis
 
 
 def measured_on(report: dict[str, Any]) -> str:
-    """Device, cores, versions, commit, flags, day and repetitions, in one paragraph."""
-    found, settings = report["environment"], report["settings"]
+    """Device, cores, versions and flags, and day, repetitions and commit of each run, in one paragraph."""
+    found, runs = report["environment"], parts(report)
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     flags = ", ".join(f"`{name}={value}`" for name, value in found["flags"].items() if value) or "none"
-    commit = found.get("commit") or "unknown"
     devices = f"{found['num_devices']} x {found['device_kind']}, {found['cores']} cores"
-    return (
-        f"Measured on {report['created'][:10]}: {devices}, "
-        f"{settings['repeats']} repetitions, commit {commit[:12]}{'+' if commit.endswith('+') else ''}, {versions}; "
-        f"flags: {flags}."
-    )
+    where = f"Measured on {devices}, {versions}; flags: {flags}. "
+    if len(runs) == 1:
+        return where + _run(runs[0]) + "."
+    return where + "; ".join(f"{', '.join(run['workloads'])}: {_run(run)}" for run in runs) + "."
+
+
+def _run(run: dict[str, Any]) -> str:
+    commit = run["commit"] or "unknown"
+    return f"{run['created'][:10]}, {run['repeats']} repetitions, commit {commit[:12]}{'+' * commit.endswith('+')}"
 
 
 def goal_table(judged: list[Judged], above: str) -> str:

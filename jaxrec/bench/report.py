@@ -46,5 +46,30 @@ def write_report(path: str, report: dict[str, Any]) -> None:
 
 
 def merge(report: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Both reports' workloads in one; where both hold one, the other's stands."""
-    return {**report, "workloads": report["workloads"] | other["workloads"]}
+    """Both reports' workloads in one; where both hold one, the other's stands. parts: as the function of that name."""
+    measured = {name: part for one in (report, other) for part in parts(one) for name in part["workloads"]}
+    joined: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for name, part in measured.items():
+        key = part["created"][:10], part["commit"], part["repeats"]
+        joined.setdefault(key, part | {"workloads": []})["workloads"].append(name)
+    workloads = report["workloads"] | other["workloads"]
+    return {**report, "workloads": workloads, "parts": list(joined.values())}
+
+
+def parts(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Day, commit, repetitions and workloads of each run that a report is made of."""
+    own = {
+        "created": report["created"],
+        "commit": report["environment"].get("commit"),
+        "repeats": report["settings"]["repeats"],
+        "workloads": list(report["workloads"]),
+    }
+    return report.get("parts", [own])
+
+
+def same_machine(report: dict[str, Any], other: dict[str, Any]) -> str | None:
+    """What differs of two reports, so that they cannot stand in one table; None where nothing does."""
+    environments = [{**one["environment"], "commit": None} for one in (report, other)]
+    if environments[0] != environments[1]:
+        return "environment"
+    return None if report["settings"]["scale"] == other["settings"]["scale"] else "scale"

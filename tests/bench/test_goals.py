@@ -162,6 +162,8 @@ def test_the_command_runs_each_workload_once_and_keeps_one_report(monkeypatch, t
         asked.append(command[command.index("run") + 1])
         report = report_of({lightgcn_step.OURS: 1.0, lightgcn.GRAPH_NETWORK: 4.0})
         report["workloads"] = {asked[-1]: report["workloads"]["lightgcn_step"]}
+        report |= {"created": "2030-01-02T03:04:05+00:00", "settings": {"repeats": 9, "scale": "full"}}
+        report["environment"]["commit"] = None
         with open(command[command.index("--out") + 1], "w", encoding="utf-8") as file:
             json.dump(report, file)
         return Done()

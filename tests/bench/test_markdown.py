@@ -8,7 +8,8 @@ import pytest
 
 from jaxrec.bench.__main__ import main, make_parser
 from jaxrec.bench.goals import GOALS
-from jaxrec.bench.markdown import BEGIN, END, between_markers, by_machine, of_bytes, tables
+from jaxrec.bench.markdown import BEGIN, END, between_markers, by_machine, measured_on, of_bytes, tables
+from jaxrec.bench.report import merge, same_machine
 from jaxrec.errors import UserError
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "benchmarks.md"
@@ -47,7 +48,8 @@ def test_a_goal_and_a_figure_stand_beside_their_commands():
     row = next(line for line in found.splitlines() if line.startswith("| P1 |"))
     assert "| 5x | 12x | 6x | met |" in row
     assert "`python -m jaxrec.bench run lightgcn_step --torch-python PYTHON`" in row
-    assert "commit 0123456789ab+, jax 1.2.3; flags: `OMP_NUM_THREADS=2`" in found
+    assert "1 x cpu, 2 cores, jax 1.2.3; flags: `OMP_NUM_THREADS=2`. " in found
+    assert "2030-01-02, 9 repetitions, commit 0123456789ab+." in found
     assert "| jaxrec scan | seconds a step | 0.05 | 0.025 | 0.20 | memory | 1.2 s | 2.5 MB |  | 17 |" in found
     assert "3 GB resident at most" in found
     assert "| not measured: not run |" in next(line for line in found.splitlines() if line.startswith("| P10 |"))
@@ -104,6 +106,21 @@ def test_a_page_is_written_between_its_markers_alone(tmp_path, capsys):
     assert "| P1 |" in capsys.readouterr().out
     with pytest.raises(UserError, match="no pair of markers"):
         between_markers(f"{END}\n{BEGIN}", "page.md", "")
+
+
+def test_runs_of_one_machine_make_one_table_that_says_which_measured_what():
+    later = report(created="2030-02-01T00:00:00+00:00", settings={"repeats": 3, "scale": "full", "torch": False})
+    later["environment"]["commit"] = "fedcba9876543210"
+    later["workloads"]["ranking"] = later["workloads"].pop("lightgcn_step")
+    merged = merge(merge(report(), report()), later)
+    found = measured_on(merged)
+    assert "lightgcn_step: 2030-01-02, 9 repetitions, commit 0123456789ab+; " in found
+    assert found.endswith("ranking: 2030-02-01, 3 repetitions, commit fedcba987654.")
+    assert same_machine(report(), later) is None
+    again = report(created="2030-03-01T00:00:00+00:00")
+    assert "2030-01-02" not in measured_on(merge(merged, again))
+    small = report(settings={"repeats": 9, "scale": "small", "torch": True})
+    assert same_machine(report(), small) == "scale"
 
 
 def test_reports_of_different_machines_are_not_mixed(tmp_path, capsys):

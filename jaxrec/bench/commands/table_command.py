@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from jaxrec.bench.markdown import between_markers, by_machine, tables
-from jaxrec.bench.report import merge, read_report
+from jaxrec.bench.report import merge, read_report, same_machine
 from jaxrec.errors import UserError
 
 HELP = "reports as the tables of docs/benchmarks.md, each line with the command that measures it anew"
@@ -31,11 +31,10 @@ def execute(options: argparse.Namespace) -> int:
     merged = []
     for alike in by_machine(found):
         for report in alike:
-            for key in ("environment", "settings"):
-                # One line above the tables says where all was measured.
-                if report.get(key) != alike[0].get(key):
-                    paths = [options.reports[found.index(one)] for one in (report, alike[0])]
-                    raise UserError(f"{paths[0]}: found another {key} than in {paths[1]}, allowed reports that agree")
+            differs = same_machine(report, alike[0])
+            if differs is not None:
+                paths = [options.reports[found.index(one)] for one in (report, alike[0])]
+                raise UserError(f"{paths[0]}: found another {differs} than in {paths[1]}, allowed reports that agree")
         merged.append(functools.reduce(merge, alike) if alike else None)
     content = tables(*merged)
     if options.write is None:
