@@ -1,7 +1,6 @@
 """The sample holds the truth it claims, in columns of the right form, and stays what its version says."""
 
 import hashlib
-import time
 
 import numpy as np
 import pytest
@@ -29,11 +28,8 @@ def digest(sample):
     return content.hexdigest()
 
 
-def test_same_seed_same_sample_and_quickly(sample):
-    start = time.perf_counter()
-    again = make_sample(0)
-    assert time.perf_counter() - start < 2
-    assert digest(again) == digest(sample)
+def test_same_seed_same_sample(sample):
+    assert digest(make_sample(0)) == digest(sample)
     assert digest(make_sample(1)) != digest(sample)
 
 
