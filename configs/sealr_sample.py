@@ -5,7 +5,7 @@ Data: built-in sample, favors alone: 1,000 users, 600 items, leave-one-out, a us
 Command: python -m jaxrec.launch --config configs/sealr_sample.py
          sentiments from the reviews' texts: … --model.sentiment.lexicon DIR or --model.sentiment.model DIR
 Hardware: two CPU cores.
-Wall time: 2 min 58 s beside two other programs
+Wall time: 2 min 15 s beside another program
 Result: docs/results/sealr.md
 Deviations: model.tuning.decoder is none: all weights of a tiny decoder are trained, on half of the users
 (model.tuning.share), for model.tuning.epochs with a learning rate (model.tuning.learning_rate) for few steps.

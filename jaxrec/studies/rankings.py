@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -12,10 +13,15 @@ References = dict[str, dict[str, float]]
 
 
 def ranking_of_system(system: System, protocol: str) -> Hashable:
-    """Equal of systems whose numbers can be the best of one column: candidates and number of users."""
+    """Equal of systems whose numbers can be the best of one column: candidates and number of users.
+
+    Candidates are told by what chance, popularity and a retriever reach with them, where that is recorded: their digest
+    is of all users of their file, of whom runs that tune on more or fewer rank the same ones.
+    """
     result = system.runs[0].result
     record = result["protocols"][protocol]
-    return record.get("candidates"), _num_users(result, record)
+    told = json.dumps(record["reference"], sort_keys=True) if record.get("reference") else record.get("candidates")
+    return told, record.get("pool_size"), _num_users(result, record)
 
 
 def references_by_ranking(systems: Systems, columns: list[str], protocol: str) -> dict[str, dict[str, References]]:

@@ -49,7 +49,17 @@ def test_chance_stands_beside_every_pool_and_the_best_is_told_of_each(tmp_path):
 def test_pools_of_one_size_are_told_by_a_row_that_ranks_them(tmp_path):
     whole, cells = study(seeds=(0,)), make_cells(study(seeds=(0,)), Overrides())
     for cell in cells:
-        finish(cell, tmp_path, np.full(NUM_USERS, 0.5), candidates=f"of {cell.row}", pool_size=20)
+        reference = {"random": {"ndcg@10": 0.2}, "popularity": {"ndcg@10": len(cell.row) / 100}}
+        finish(cell, tmp_path, np.full(NUM_USERS, 0.5), pool_size=20, reference=reference)
     page = as_markdown(collect(whole, cells, tmp_path, {}), None)
     assert "*random, the candidates of BPR-MF*" in page
     assert "*random, the candidates of LightGCN*" in page
+
+
+def test_the_same_pools_in_files_of_other_users_are_one_ranking(tmp_path):
+    whole, cells = study(seeds=(0,)), make_cells(study(seeds=(0,)), Overrides())
+    for cell in cells:
+        finish(cell, tmp_path, np.full(NUM_USERS, len(cell.row) / 100), candidates=f"of {cell.row}", pool_size=20)
+    page = as_markdown(collect(whole, cells, tmp_path, {}), None)
+    assert "| *random* |" in page
+    assert page.count("**") == 4  # LightGCN's two numbers
