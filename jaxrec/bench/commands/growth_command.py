@@ -48,7 +48,7 @@ def execute(options: argparse.Namespace) -> int:
 def table(curves: dict[str, Any]) -> str:
     """A line for each axis and cost: its exponent, and the cost at the smallest and the largest size."""
     lines = [
-        f"{'axis':<9}{'from':>9}{'to':>9}  {'cost':<20}{'exponent':>9}{'at the smallest':>18}{'at the largest':>18}"
+        f"{'axis':<9}{'from':>9}{'to':>11}  {'cost':<20}{'exponent':>9}{'at the smallest':>18}{'at the largest':>18}"
     ]
     for axis, curve in curves.items():
         sizes = curve["sizes"]
@@ -56,5 +56,5 @@ def table(curves: dict[str, Any]) -> str:
             slope = curve["exponents"][cost]
             shown = "" if slope is None else f"{slope:.2f}"
             ends = "".join(f"{'' if value is None else f'{value:,.6g}':>18}" for value in (values[0], values[-1]))
-            lines.append(f"{axis:<9}{sizes[0]:>9,}{sizes[-1]:>9,}  {cost:<20}{shown:>9}{ends}")
+            lines.append(f"{axis:<9}{sizes[0]:>9,}{sizes[-1]:>11,}  {cost:<20}{shown:>9}{ends}")
     return "\n".join(lines)
