@@ -15,13 +15,15 @@ References = dict[str, dict[str, float]]
 def ranking_of_system(system: System, protocol: str) -> Hashable:
     """Equal of systems whose numbers can be the best of one column: candidates and number of users.
 
-    Candidates are told by what chance, popularity and a retriever reach with them, where that is recorded: their digest
-    is of all users of their file, of whom runs that tune on more or fewer rank the same ones.
+    A retriever's pools are told by what chance, popularity and the retriever reach with them: their digest is of all
+    users of their file, of whom runs that tune on more or fewer rank the same ones.
     """
     result = system.runs[0].result
     record = result["protocols"][protocol]
-    told = json.dumps(record["reference"], sort_keys=True) if record.get("reference") else record.get("candidates")
-    return told, record.get("pool_size"), _num_users(result, record)
+    size, told = record.get("pool_size"), record.get("candidates")
+    if size is not None and record.get("reference"):
+        told = json.dumps(record["reference"], sort_keys=True)
+    return told, size, _num_users(result, record)
 
 
 def references_by_ranking(systems: Systems, columns: list[str], protocol: str) -> dict[str, dict[str, References]]:

@@ -63,3 +63,14 @@ def test_the_same_pools_in_files_of_other_users_are_one_ranking(tmp_path):
     page = as_markdown(collect(whole, cells, tmp_path, {}), None)
     assert "| *random* |" in page
     assert page.count("**") == 4  # LightGCN's two numbers
+
+
+def test_rows_that_rank_all_items_stand_together_whatever_their_popularity(tmp_path):
+    """A model that reads other events counts other popularities; the candidates are the same."""
+    whole, cells = study(seeds=(0,)), make_cells(study(seeds=(0,)), Overrides())
+    for cell in cells:
+        reference = {"random": {"ndcg@10": 0.2}, "popularity": {"ndcg@10": len(cell.row) / 100}}
+        finish(cell, tmp_path, np.full(NUM_USERS, len(cell.row) / 100), reference=reference)
+    page = as_markdown(collect(whole, cells, tmp_path, {}), None)
+    assert page.count("| *popularity* |") == 1
+    assert page.count("**") == 4
