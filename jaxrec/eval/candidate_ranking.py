@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +15,23 @@ from jax.sharding import PartitionSpec as P
 
 from jaxrec.distributed import place
 from jaxrec.eval.config import EvalConfig
+from jaxrec.eval.item_share import SharesOf, shares_of
 from jaxrec.eval.metrics import BEYOND, all_metrics, mean_metrics
 from jaxrec.eval.ranking import Evaluation
 from jaxrec.eval.scoring import DirectScorer, Scorer, encode
 from jaxrec.models.base import Context, Encoded, ItemVectors, Params
+from jaxrec.nn.sharding import everywhere
 
 BLOCK = 512
 """Users that are scored at once on a device."""
+
+
+class _Blocks(NamedTuple):
+    """Users [blocks, B], whether they are real, and their items [blocks, B, 1 + C], the target first."""
+
+    user_ids: jax.Array
+    mask: jax.Array
+    candidates: jax.Array
 
 
 class CandidateRanking:
@@ -48,7 +59,7 @@ class CandidateRanking:
         self._without_target = num_without_target
         self._mesh = mesh if mesh is not None else Mesh(np.asarray(jax.local_devices()[:1]), ("data",))
         self._blocks = self._make_blocks(user_ids, np.concatenate([target_ids[:, None], other_ids], axis=1))
-        self._compiled: dict[int, tuple[Scorer, Callable[..., tuple], Callable[..., jax.Array]]] = {}
+        self._compiled: dict[int, tuple[Scorer, Callable[..., tuple] | None, Callable[..., jax.Array]]] = {}
 
     @property
     def num_candidates(self) -> np.ndarray:
@@ -64,12 +75,17 @@ class CandidateRanking:
         """Metrics of the model. lists: there are none of a few chosen items."""
         if id(model) not in self._compiled:
             # By identity: the entry holds the model, so that its id is not given to another.
-            spread = NamedSharding(self._mesh, P())
-            ranks = jax.jit(self._ranker(model), out_shardings=spread)
-            self._compiled[id(model)] = model, jax.jit(functools.partial(encode, model)), ranks
-        _, compiled_encode, rank = self._compiled[id(model)]
-        encoded, items = place(compiled_encode(params, ctx), NamedSharding(self._mesh, P()))
-        return self.of_ranks(np.asarray(rank(encoded, items, self._blocks)).reshape(-1)[: len(self.user_ids)])
+            shares = shares_of(model, params, ctx, self._mesh, self.config.memory_budget_mb)
+            ranker = self._ranker(model) if shares is None else self._share_ranker(shares)
+            ranks = jax.jit(ranker, out_shardings=NamedSharding(self._mesh, P()))
+            whole = None if shares else jax.jit(functools.partial(encode, model))
+            self._compiled[id(model)] = model, whole, ranks
+        _, whole, rank = self._compiled[id(model)]
+        if whole is None:
+            found = rank(params, ctx, self._blocks)
+        else:
+            found = rank(*place(whole(params, ctx), NamedSharding(self._mesh, P())), self._blocks)
+        return self.of_ranks(np.asarray(found).reshape(-1)[: len(self.user_ids)])
 
     def of_ranks(self, ranks: np.ndarray) -> Evaluation:
         """Metrics of targets at these ranks, [n] int, from 1; what cannot be found is nowhere."""
@@ -86,8 +102,7 @@ class CandidateRanking:
             masked=(),
         )
 
-    def _make_blocks(self, user_ids: np.ndarray, item_ids: np.ndarray) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Users [blocks, B], whether they are real, and their items [blocks, B, 1 + C], the target first."""
+    def _make_blocks(self, user_ids: np.ndarray, item_ids: np.ndarray) -> _Blocks:
         devices = self._mesh.devices.size
         size = min(BLOCK, -(-len(user_ids) // devices))
         num_blocks = -(-len(user_ids) // (size * devices)) * devices
@@ -99,18 +114,14 @@ class CandidateRanking:
             blocked = padded.reshape(num_blocks, size, *column.shape[1:])
             return jax.make_array_from_callback(blocked.shape, spec, lambda index: blocked[index])
 
-        users, mask, items = (place(column) for column in (user_ids, np.ones(len(user_ids), bool), item_ids))
-        return users, mask, items
+        return _Blocks(*(place(column) for column in (user_ids, np.ones(len(user_ids), bool), item_ids)))
 
     def _ranker(self, model: Scorer) -> Callable[..., jax.Array]:
-        def rank_blocks(encoded: Encoded, items: ItemVectors | None, blocks: tuple) -> jax.Array:
-            def rank_block(block: tuple) -> jax.Array:
-                users, mask, candidates = block
-                scores = _scores(model, encoded, items, {"user_ids": users, "mask": mask}, jnp.maximum(candidates, 0))
-                target = scores[:, :1]
-                before = ~(scores[:, 1:] < target) & (candidates[:, 1:] >= 0)
-                rank = 1 + jnp.sum(before, axis=1, dtype=jnp.int32)
-                return jnp.where(jnp.isfinite(target[:, 0]), rank, BEYOND)
+        def rank_blocks(encoded: Encoded, items: ItemVectors | None, blocks: _Blocks) -> jax.Array:
+            def rank_block(block: _Blocks) -> jax.Array:
+                batch = {"user_ids": block.user_ids, "mask": block.mask}
+                scores = _scores(model, encoded, items, batch, jnp.maximum(block.candidates, 0))
+                return _ranks(scores, block.candidates)
 
             return lax.map(rank_block, blocks)
 
@@ -119,13 +130,47 @@ class CandidateRanking:
             rank_blocks, mesh=self._mesh, in_specs=(P(), P(), blocked), out_specs=blocked, check_vma=False
         )
 
+    def _share_ranker(self, shares: SharesOf) -> Callable[..., jax.Array]:
+        """The same where each device scores its own items, and tells the others."""
+        share = shares.share
+
+        def score(users: jax.Array, items: ItemVectors, candidates: jax.Array) -> jax.Array:
+            places, here = share.columns(jnp.maximum(candidates, 0), len(items.bias))
+            return share.total(jnp.where(here, _of_vectors(users, items, places), 0))
+
+        specs = P(), P(share.axes), P()
+        score_shares = jax.shard_map(score, mesh=shares.mesh, in_specs=specs, out_specs=P(), check_vma=False)
+
+        def rank_blocks(params: Params, ctx: Context, blocks: _Blocks) -> jax.Array:
+            encoded = shares.encode(params, ctx)
+            items = shares.item_vectors(encoded)
+
+            def rank_block(block: _Blocks) -> jax.Array:
+                vectors = shares.user_vectors(encoded, ctx, block.user_ids, block.mask)
+                return _ranks(score_shares(vectors, items, block.candidates), block.candidates)
+
+            return lax.map(rank_block, everywhere(blocks, shares.mesh))
+
+        return rank_blocks
+
+
+def _ranks(scores: jax.Array, candidates: jax.Array) -> jax.Array:
+    """[B] int32 rank of the first of the candidates [B, 1 + C], -1 where there is none, by their scores."""
+    target = scores[:, :1]
+    before = ~(scores[:, 1:] < target) & (candidates[:, 1:] >= 0)
+    rank = 1 + jnp.sum(before, axis=1, dtype=jnp.int32)
+    return jnp.where(jnp.isfinite(target[:, 0]), rank, BEYOND)
+
 
 def _scores(model: Scorer, encoded: Encoded, items: ItemVectors | None, batch: dict, item_ids: jax.Array) -> jax.Array:
     """[B, C] float32 of item_ids [B, C]; computed once, so that equal items score equally."""
     if isinstance(model, DirectScorer):
         return lax.optimization_barrier(model.score(encoded, batch, item_ids).astype(jnp.float32))
     assert items is not None
-    users = model.user_vectors(encoded, batch).astype(jnp.float32)
+    return _of_vectors(model.user_vectors(encoded, batch), items, item_ids)
+
+
+def _of_vectors(users: jax.Array, items: ItemVectors, item_ids: jax.Array) -> jax.Array:
     vectors = items.vectors[item_ids].astype(jnp.float32)
-    products = jnp.einsum("bkd,bcd->bkc", users, vectors, precision=lax.Precision.HIGHEST)
+    products = jnp.einsum("bkd,bcd->bkc", users.astype(jnp.float32), vectors, precision=lax.Precision.HIGHEST)
     return lax.optimization_barrier(products.max(axis=1)) + items.bias[item_ids].astype(jnp.float32)

@@ -17,7 +17,8 @@ class EvalConfig:
     mask_valid_at_test: bool = True
     """Validation items are masked when the test part is ranked."""
     memory_budget_mb: int = dataclasses.field(default=512, metadata={"hash": False})
-    """Memory that a block of scores may take on one device."""
+    """Memory that a block of scores may take on one device. Vectors of users and items that take more are not put on
+    each of several devices: every device ranks all users among its own items."""
     save_topk: int = 20
     """Length of the lists saved in topk.npz."""
     protocols: tuple[Protocol, ...] = dataclasses.field(default=("full",), metadata={"added": "0.2"})

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxrec.eval.item_share import ALL_ITEMS, ItemShare
 from jaxrec.eval.metrics import BEYOND
 
 
@@ -19,10 +20,13 @@ class Ragged(NamedTuple):
     count: jax.Array
 
 
-def ranks_of_targets(scores: jax.Array, targets: Ragged, masked: Ragged, num_ranks: int, last_k: int) -> jax.Array:
+def ranks_of_targets(
+    scores: jax.Array, targets: Ragged, masked: Ragged, num_ranks: int, last_k: int, share: ItemShare = ALL_ITEMS
+) -> jax.Array:
     """Ascending ranks of each row's targets among the candidates, [B, num_ranks] int32, BEYOND behind last_k.
 
-    scores: [B, I] float32, every comparison reads this one matrix. targets and masked share no item. Ties are
+    scores: [B, I] float32 of all items or of this device's share, every comparison reads this one matrix. targets and
+    masked share no item. Ties are
     pessimistic: a target's rank is 1 + the non-targets that do not score less + its own place among the targets.
     A target without a finite score stands behind everything, and a candidate that is NaN before everything.
 
@@ -34,9 +38,10 @@ def ranks_of_targets(scores: jax.Array, targets: Ragged, masked: Ragged, num_ran
 
     def place_next(state):
         ranks, previous, placed, _ = state
-        score = _next_score(scores, targets, previous)
-        at_least, equal = _count_targets(scores, targets, score)
-        others = _count_all(scores, score) - at_least - _count_not_less(scores, masked, score)
+        score = share.highest(_next_score(scores, targets, previous, share))
+        at_least, equal = _count_targets(scores, targets, score, share)
+        others = _count_all(scores, score) - at_least - _count_not_less(scores, masked, score, share)
+        equal, others = share.total((equal, others))
         mine = (slots >= placed[:, None]) & (slots < (placed + equal)[:, None])
         rank = others[:, None] + slots + 1
         ranks = jnp.where(mine & (rank <= last_k), rank, ranks)
@@ -53,14 +58,15 @@ def ranks_of_targets(scores: jax.Array, targets: Ragged, masked: Ragged, num_ran
     return lax.while_loop(lambda state: jnp.any(state[3]), place_next, start)[0]
 
 
-def mask_scores(scores: jax.Array, masked: Ragged, width: int = 32) -> jax.Array:
-    """The scores [B, I] with -inf at each row's masked items."""
+def mask_scores(scores: jax.Array, masked: Ragged, share: ItemShare = ALL_ITEMS, width: int = 32) -> jax.Array:
+    """The scores [B, I], of all items or of this device's share, with -inf at each row's masked items."""
     rows = jnp.arange(scores.shape[0])[:, None]
 
     def mask_chunk(chunk, values):
         items, real = _chunk(masked, chunk, width)
+        columns, here = share.columns(items, values.shape[1])
         # An index behind the last column is dropped.
-        columns = jnp.where(real, items, values.shape[1])
+        columns = jnp.where(real & here, columns, values.shape[1])
         return values.at[rows, columns].set(-jnp.inf, mode="drop")
 
     return lax.fori_loop(0, _num_chunks(masked, width), mask_chunk, scores)
@@ -74,32 +80,36 @@ def _count_all(scores: jax.Array, score: jax.Array) -> jax.Array:
     return jnp.sum(jnp.where(less, jnp.zeros((), dtype), jnp.ones((), dtype)), axis=1).astype(jnp.int32)
 
 
-def _count_not_less(scores: jax.Array, masked: Ragged, score: jax.Array, width: int = 32) -> jax.Array:
+def _count_not_less(
+    scores: jax.Array, masked: Ragged, score: jax.Array, share: ItemShare, width: int = 32
+) -> jax.Array:
     """Masked items of each row that _count_all counted, [B] int32."""
 
     def add_chunk(chunk, counts):
-        values, real = _gather(scores, masked, chunk, width)
+        values, real = _gather(scores, masked, chunk, width, share)
         return counts + jnp.sum(real & ~(values < score[:, None]), axis=1, dtype=jnp.int32)
 
     return lax.fori_loop(0, _num_chunks(masked, width), add_chunk, jnp.zeros_like(masked.count))
 
 
-def _next_score(scores: jax.Array, targets: Ragged, previous: jax.Array, width: int = 8) -> jax.Array:
+def _next_score(scores: jax.Array, targets: Ragged, previous: jax.Array, share: ItemShare, width: int = 8) -> jax.Array:
     """The best target score of each row that is below the previous one, [B] float32; -inf where none is left."""
 
     def best_of_chunk(chunk, best):
-        values, real = _gather(scores, targets, chunk, width)
+        values, real = _gather(scores, targets, chunk, width, share)
         below = real & (values < previous[:, None])
         return jnp.maximum(best, jnp.max(jnp.where(below, values, -jnp.inf), axis=1))
 
     return lax.fori_loop(0, _num_chunks(targets, width), best_of_chunk, jnp.full_like(previous, -jnp.inf))
 
 
-def _count_targets(scores: jax.Array, targets: Ragged, score: jax.Array, width: int = 8) -> tuple[jax.Array, jax.Array]:
+def _count_targets(
+    scores: jax.Array, targets: Ragged, score: jax.Array, share: ItemShare, width: int = 8
+) -> tuple[jax.Array, jax.Array]:
     """Targets of each row that score at least, and exactly, this much: two [B] int32 (0 where score is -inf)."""
 
     def add_chunk(chunk, counts):
-        values, real = _gather(scores, targets, chunk, width)
+        values, real = _gather(scores, targets, chunk, width, share)
         real = real & jnp.isfinite(values) & (score > -jnp.inf)[:, None]
         at_least = jnp.sum(real & (values >= score[:, None]), axis=1, dtype=jnp.int32)
         equal = jnp.sum(real & (values == score[:, None]), axis=1, dtype=jnp.int32)
@@ -121,6 +131,9 @@ def _chunk(lists: Ragged, chunk: jax.Array, width: int) -> tuple[jax.Array, jax.
     return jnp.where(real, items, 0), real
 
 
-def _gather(scores: jax.Array, lists: Ragged, chunk: jax.Array, width: int) -> tuple[jax.Array, jax.Array]:
+def _gather(
+    scores: jax.Array, lists: Ragged, chunk: jax.Array, width: int, share: ItemShare
+) -> tuple[jax.Array, jax.Array]:
     items, real = _chunk(lists, chunk, width)
-    return jnp.take_along_axis(scores, items, axis=1), real
+    columns, here = share.columns(items, scores.shape[1])
+    return jnp.take_along_axis(scores, columns, axis=1), real & here

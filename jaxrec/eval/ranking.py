@@ -18,10 +18,11 @@ from jaxrec.distributed import place
 from jaxrec.errors import UserError
 from jaxrec.eval.blocks import UserBlocks, block_size, user_blocks
 from jaxrec.eval.config import EvalConfig
+from jaxrec.eval.item_share import SharesOf, shares_of
 from jaxrec.eval.metrics import all_metrics, coverage, mean_metrics
 from jaxrec.eval.rank_count import Ragged, mask_scores, ranks_of_targets
-from jaxrec.eval.scoring import Scorer, block_scores, encode, floats_per_user, pad_items
-from jaxrec.eval.topk import block_width, exact_top_k
+from jaxrec.eval.scoring import Scorer, all_scores, block_scores, encode, floats_per_user, pad_items
+from jaxrec.eval.topk import block_width, exact_top_k, top_k_of_shares
 from jaxrec.eval.users import Part, ranked_users
 from jaxrec.models.base import Context, Encoded, ItemVectors, Params
 
@@ -48,8 +49,8 @@ class Evaluation:
 class _Compiled:
     """The compiled calls of one model, kept from evaluation to evaluation."""
 
-    def __init__(self, model: Scorer) -> None:
-        self.model = model
+    def __init__(self, model: Scorer, shares: SharesOf | None) -> None:
+        self.model, self.shares = model, shares
         self.encode = jax.jit(functools.partial(encode, model))
         self.rank: dict[bool, Callable[..., tuple[jax.Array, ...]]] = {}
 
@@ -81,7 +82,7 @@ class FullRanking:
         # Nothing can be gathered from an empty array, not even nothing.
         masked_items = self.users.masked_items if len(self.users.masked_items) else np.zeros(1, np.int32)
         self._lists = _Lists(self._put(self.users.target_items, P()), self._put(masked_items, P()))
-        self._blocks: dict[int, tuple[UserBlocks, UserBlocks]] = {}
+        self._blocks: dict[tuple[int, bool], tuple[UserBlocks, UserBlocks]] = {}
         self._compiled: dict[int, _Compiled] = {}
 
     @property
@@ -97,14 +98,14 @@ class FullRanking:
     def evaluate(self, model: Scorer, params: Params, ctx: Context, *, lists: bool = False) -> Evaluation:
         """Metrics of the model, and each user's best items where lists are asked for."""
         # By identity: the entry holds the model, so that its id is not given to another.
-        compiled = self._compiled.setdefault(id(model), _Compiled(model))
-        replicated = NamedSharding(self._mesh, P())
-        # The parameters may lie on another mesh than the one that ranks.
-        encoded, items = place(compiled.encode(params, ctx), replicated)
-        host_blocks, blocks = self._blocks_for(model, encoded)
-        if lists not in compiled.rank:
-            compiled.rank[lists] = jax.jit(self._ranker(model, lists), out_shardings=replicated)
-        results = compiled.rank[lists](encoded, items, self._lists, blocks)
+        if id(model) not in self._compiled:
+            shares = shares_of(model, params, ctx, self._mesh, self.config.memory_budget_mb)
+            self._compiled[id(model)] = _Compiled(model, shares)
+        compiled = self._compiled[id(model)]
+        if compiled.shares is not None:
+            host_blocks, results = self._ranked_by_shares(compiled, compiled.shares, params, ctx, lists)
+        else:
+            host_blocks, results = self._ranked(compiled, params, ctx, lists)
         ranks, *top = (host_blocks.in_order(np.asarray(result)) for result in results)
         per_user = all_metrics(ranks, self.users.num_targets, self.config.k)
         metrics = mean_metrics(per_user)
@@ -123,6 +124,29 @@ class FullRanking:
             topk_scores=topk_scores,
         )
 
+    def _ranked(
+        self, compiled: _Compiled, params: Params, ctx: Context, lists: bool
+    ) -> tuple[UserBlocks, tuple[jax.Array, ...]]:
+        """Every device ranks its own blocks of users among all items."""
+        replicated = NamedSharding(self._mesh, P())
+        # The parameters may lie on another mesh than the one that ranks.
+        encoded, items = place(compiled.encode(params, ctx), replicated)
+        floats = floats_per_user(compiled.model, encoded, self.users.num_items)
+        host_blocks, blocks = self._blocks_for(floats, shared=False)
+        if lists not in compiled.rank:
+            compiled.rank[lists] = jax.jit(self._ranker(compiled.model, lists), out_shardings=replicated)
+        return host_blocks, compiled.rank[lists](encoded, items, self._lists, blocks)
+
+    def _ranked_by_shares(
+        self, compiled: _Compiled, shares: SharesOf, params: Params, ctx: Context, lists: bool
+    ) -> tuple[UserBlocks, tuple[jax.Array, ...]]:
+        """Every device ranks all users among its own items, and has no others' vectors."""
+        host_blocks, blocks = self._blocks_for(shares.floats_per_user(params, ctx, self.users.num_items), shared=True)
+        if lists not in compiled.rank:
+            replicated = NamedSharding(self._mesh, P())
+            compiled.rank[lists] = jax.jit(self._share_ranker(shares, lists), out_shardings=replicated)
+        return host_blocks, compiled.rank[lists](params, ctx, self._lists, blocks)
+
     def _check(self, part: Part) -> None:
         if not self.config.k or min(self.config.k) < 1:
             raise UserError(f"eval.k: {self.config.k} is not a list of cut-offs; allowed: whole numbers from 1")
@@ -137,21 +161,23 @@ class FullRanking:
         # From a callback, so that it also works where some devices belong to other processes.
         return jax.make_array_from_callback(array.shape, NamedSharding(self._mesh, spec), lambda index: array[index])
 
-    def _blocks_for(self, model: Scorer, encoded: Encoded) -> tuple[UserBlocks, UserBlocks]:
-        """Blocks on the host and on the devices; what one user takes of the memory decides how many fit."""
-        floats = floats_per_user(model, encoded, self.users.num_items)
-        if floats not in self._blocks:
-            size = block_size(self.users, floats, self.config.memory_budget_mb, self._mesh.devices.size)
-            host = user_blocks(self.users, size, self._mesh.devices.size)
-            spec = P(self._mesh.axis_names)
-            self._blocks[floats] = host, UserBlocks(*(self._put(array, spec) for array in host))
-        return self._blocks[floats]
+    def _blocks_for(self, floats: int, shared: bool) -> tuple[UserBlocks, UserBlocks]:
+        """Blocks on the host and on the devices, where one user takes so many numbers of the memory.
+
+        shared: every device has all blocks, which are longer, since it has only its share of their scores.
+        """
+        if (floats, shared) not in self._blocks:
+            devices = self._mesh.devices.size
+            size = block_size(self.users, floats, self.config.memory_budget_mb, devices)
+            host = user_blocks(self.users, size * devices, 1) if shared else user_blocks(self.users, size, devices)
+            spec = P() if shared else P(self._mesh.axis_names)
+            self._blocks[floats, shared] = host, UserBlocks(*(self._put(array, spec) for array in host))
+        return self._blocks[floats, shared]
 
     def _ranker(self, model: Scorer, lists: bool) -> Callable[..., tuple[jax.Array, ...]]:
         """All blocks of users, spread over the mesh: ranks, and with lists also scores and items."""
-        users, config, length = self.users, self.config, self._list_length
-        last_k = max(config.k)
-        num_ranks = min(int(users.num_targets.max()), last_k)
+        users, length = self.users, self._list_length
+        num_ranks, last_k = self._num_ranks()
         width = block_width(users.num_items, length) if lists else 1
 
         def rank_blocks(encoded: Encoded, items: ItemVectors | None, flat: _Lists, blocks: UserBlocks):
@@ -174,3 +200,37 @@ class FullRanking:
         return jax.shard_map(
             rank_blocks, mesh=self._mesh, in_specs=(P(), P(), P(), blocked), out_specs=blocked, check_vma=False
         )
+
+    def _share_ranker(self, shares: SharesOf, lists: bool) -> Callable[..., tuple[jax.Array, ...]]:
+        """All blocks of users in turn, the items spread over the mesh; results as `_ranker`."""
+        share, (num_ranks, last_k) = shares.share, self._num_ranks()
+
+        def rank(vectors: jax.Array, items: ItemVectors, flat: _Lists, block: UserBlocks) -> tuple[jax.Array, ...]:
+            scores = all_scores(vectors, items.vectors, items.bias)
+            targets = Ragged(flat.target_items, block.target_start, block.target_count)
+            masked = Ragged(flat.masked_items, block.masked_start, block.masked_count)
+            ranks = ranks_of_targets(scores, targets, masked, num_ranks, last_k, share)
+            if not lists:
+                return (ranks,)
+            return ranks, *top_k_of_shares(mask_scores(scores, masked, share), self._list_length, share)
+
+        by_row, specs = P(share.axes), (P(), P(share.axes), P(), P())
+        results = (P(), by_row, by_row) if lists else (P(),)
+        rank_shares = jax.shard_map(rank, mesh=shares.mesh, in_specs=specs, out_specs=results, check_vma=False)
+
+        def rank_blocks(params: Params, ctx: Context, flat: _Lists, blocks: UserBlocks) -> tuple[jax.Array, ...]:
+            encoded = shares.encode(params, ctx)
+            items = shares.item_vectors(encoded, self.users.num_items)
+
+            def rank_block(block: UserBlocks) -> tuple[jax.Array, ...]:
+                vectors = shares.user_vectors(encoded, ctx, block.user_ids, block.mask)
+                return rank_shares(vectors, items, flat, block)
+
+            return lax.map(rank_block, blocks)
+
+        return rank_blocks
+
+    def _num_ranks(self) -> tuple[int, int]:
+        """Ranks that are kept of a user, and the last cut-off."""
+        last_k = max(self.config.k)
+        return min(int(self.users.num_targets.max()), last_k), last_k

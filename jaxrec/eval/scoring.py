@@ -48,6 +48,23 @@ class DirectScorer(Protocol):
 Scorer = VectorScorer | DirectScorer
 
 
+@runtime_checkable
+class SharedScorer(Protocol):
+    """The part of SharedModel (models/base.py) that ranking needs."""
+
+    def shared_encode(self, params: Params, ctx: Context) -> Encoded:
+        """What is computed once per evaluation."""
+        ...
+
+    def shared_user_vectors(self, encoded: Encoded, ctx: Context, batch: Batch) -> jax.Array:
+        """[B, K, D] float32."""
+        ...
+
+    def shared_item_vectors(self, encoded: Encoded) -> ItemVectors:
+        """Vectors and bias where their rows are."""
+        ...
+
+
 def encode(model: Scorer, params: Params, ctx: Context) -> tuple[Encoded, ItemVectors | None]:
     """What is computed once per evaluation; no item vectors of a model that scores by itself."""
     encoded = model.encode(params, ctx)

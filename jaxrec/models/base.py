@@ -97,6 +97,25 @@ class VectorModel(_Trained, Protocol):
         ...
 
 
+class SharedModel(VectorModel, Protocol):
+    """A vector model whose tables of items lie by row over the devices of ctx.mesh: ranked without a whole one.
+
+    Where tables lie by feature the functions of VectorModel do, compiled for the mesh.
+    """
+
+    def shared_encode(self, params: Params, ctx: Context) -> Encoded:
+        """What is computed once per evaluation, everything where the parameters have it."""
+        ...
+
+    def shared_user_vectors(self, encoded: Encoded, ctx: Context, batch: Batch) -> jax.Array:
+        """user_vectors of a batch that is shared over "data", the rows of tables told among the devices."""
+        ...
+
+    def shared_item_vectors(self, encoded: Encoded) -> ItemVectors:
+        """item_vectors where their rows are; those behind the last item, where there are any, mean nothing."""
+        ...
+
+
 class ScoringModel(_Trained, Protocol):
     """A model whose score is no product of vectors gives it by itself."""
 

@@ -14,6 +14,7 @@ from typing import ClassVar
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from jaxrec.data.batch import Batch
 from jaxrec.errors import UserError
@@ -135,12 +136,15 @@ class ComiRec:
 
         Of the histories that the batch brings or, where it brings none, of the context's.
         """
+        return self._read(encoded, batch, None)
+
+    def _read(self, encoded: Encoded, batch: Batch, mesh: Mesh | None) -> tuple[Routed, jax.Array]:
         if "histories" in batch:
             histories = batch["histories"][-1]
         else:
             assert encoded.histories is not None
             histories = encoded.histories[batch["user_ids"]]
-        return self._route(encoded.params, histories, Context()), histories[:, -self.config.max_length :]
+        return self._route(encoded.params, histories, Context(mesh=mesh)), histories[:, -self.config.max_length :]
 
     def user_vectors(self, encoded: Encoded, batch: Batch) -> jax.Array:
         """[B, K, D] interests."""
@@ -149,3 +153,16 @@ class ComiRec:
     def item_vectors(self, encoded: Encoded) -> ItemVectors:
         """[I, D], no bias."""
         return ItemVectors(encoded.params["items"]["embedding"][: self.num_items], jnp.zeros(self.num_items))
+
+    def shared_encode(self, params: Params, ctx: Context) -> Encoded:
+        """The same as `encode`."""
+        return self.encode(params, ctx)
+
+    def shared_user_vectors(self, encoded: Encoded, ctx: Context, batch: Batch) -> jax.Array:
+        """user_vectors, the table looked up where its rows are."""
+        return self._read(encoded, batch, ctx.mesh)[0].capsules
+
+    def shared_item_vectors(self, encoded: Encoded) -> ItemVectors:
+        """The table as it lies, no bias."""
+        table = encoded.params["items"]["embedding"]
+        return ItemVectors(table, jnp.zeros(len(table)))

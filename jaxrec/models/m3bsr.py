@@ -162,12 +162,13 @@ class M3BSR:
         return unit_variance(features @ layer["kernel"] + layer["bias"][None, :])
 
     def _read(self, encoded: Encoded, batch: Batch) -> tuple[jax.Array, Tokens]:
-        given = batch.get("histories")
-        if given is None:
-            given = tuple(rows[batch["user_ids"]] for rows in encoded["histories"])
-        histories = self._stack(given)
+        histories = self._histories(encoded["histories"], batch)
         places = jnp.maximum(histories - 1, 0)
         return histories, {name: rows[places] for name, rows in encoded["tokens"].items()}
+
+    def _histories(self, of_users: Any, batch: Batch) -> jax.Array:
+        given = batch.get("histories")
+        return self._stack(tuple(rows[batch["user_ids"]] for rows in of_users) if given is None else given)
 
     def user_vectors(self, encoded: Encoded, batch: Batch) -> jax.Array:
         """[B, 1, D]."""
@@ -182,3 +183,18 @@ class M3BSR:
         output = params["output"]
         vectors = output["embedding"] if "embedding" in output else params["items"]["embedding"] @ output["kernel"]
         return ItemVectors(vectors, output["bias"])
+
+    def shared_encode(self, params: Params, ctx: Context) -> Encoded:
+        """Nothing: the catalogue's tokens would be a table that every device has whole."""
+        return params
+
+    def shared_user_vectors(self, encoded: Encoded, ctx: Context, batch: Batch) -> jax.Array:
+        """user_vectors out of the tokens of the batch's histories, tables looked up where their rows are."""
+        histories = self._histories(ctx.histories, batch)
+        tokens = history_tokens(self._items, encoded["items"], ctx, histories)
+        interests = self._apply(encoded, tokens, batch["user_ids"], histories, train=False, mesh=ctx.mesh)
+        return interests.users[:, None, :]
+
+    def shared_item_vectors(self, encoded: Encoded) -> ItemVectors:
+        """W_y and b of Eq. 23 where their rows are."""
+        return self._outputs(encoded)

@@ -15,6 +15,7 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from jaxrec.data.batch import Batch
 from jaxrec.models.base import Context, Extra, ItemVectors, LossOutput, Params
@@ -171,12 +172,28 @@ class SASRec:
 
         Of a user without events it is what the encoder makes of nothing.
         """
+        return self._user_vectors(encoded, batch, None)
+
+    def _user_vectors(self, encoded: Encoded, batch: Batch, mesh: Mesh | None) -> jax.Array:
         histories = batch["histories"][-1] if "histories" in batch else None
         if histories is None:
             assert encoded.histories is not None
             histories = encoded.histories[batch["user_ids"]]
-        return self.last_states(encoded.params, histories, Context(), None)[:, None, :]
+        return self.last_states(encoded.params, histories, Context(mesh=mesh), None)[:, None, :]
 
     def item_vectors(self, encoded: Encoded) -> ItemVectors:
         """[I, D], no bias."""
         return ItemVectors(encoded.params["items"]["embedding"][: self.num_items], jnp.zeros(self.num_items))
+
+    def shared_encode(self, params: Params, ctx: Context) -> Encoded:
+        """The same as `encode`."""
+        return self.encode(params, ctx)
+
+    def shared_user_vectors(self, encoded: Encoded, ctx: Context, batch: Batch) -> jax.Array:
+        """user_vectors, the table looked up where its rows are."""
+        return self._user_vectors(encoded, batch, ctx.mesh)
+
+    def shared_item_vectors(self, encoded: Encoded) -> ItemVectors:
+        """The table as it lies, no bias."""
+        table = encoded.params["items"]["embedding"]
+        return ItemVectors(table, jnp.zeros(len(table)))

@@ -135,6 +135,11 @@ class UiM:
         logits = routing_logits(rng, histories, self.config.num_interests)
         return self._network.apply({"params": params["network"]}, items, histories > 0, logits, profile)  # type: ignore[return-value]
 
+    def _histories(self, of_users: Any, batch: Batch) -> jax.Array:
+        """[B, L] int32 of the batch or, where it brings none, of its users."""
+        given = batch.get("histories")
+        return self._latest(tuple(rows[batch["user_ids"]] for rows in of_users) if given is None else given)
+
     def _latest(self, histories: tuple[jax.Array, ...]) -> jax.Array:
         """[B, L] int32, at most max_length items, of the target behaviour."""
         return histories[-1][:, -self.config.max_length :]
@@ -144,22 +149,18 @@ class UiM:
         catalogue = read_catalogue(params["items"], self.config, ctx)
         return {
             "network": params["network"],
-            "items": item_vectors(params["items"], self.config, self.num_items, ctx, None, catalogue),
+            "items": item_vectors(params["items"], self.config, self.num_items, ctx, None, catalogue)[: self.num_items],
             "profiles": self._profile(params, ctx, jnp.arange(self.num_users, dtype=jnp.int32)),
             "histories": ctx.histories,
         }
 
     def insight(self, encoded: Encoded, batch: Batch) -> Insight:
         """The interests of the batch's users and what they are made of; histories are the batch's or the context's."""
-        given = batch.get("histories")
-        if given is None:
-            given = tuple(rows[batch["user_ids"]] for rows in encoded["histories"])
-        histories = self._latest(given)
+        histories = self._histories(encoded["histories"], batch)
         items = encoded["items"][jnp.maximum(histories - 1, 0)]
         profiles = encoded["profiles"]
         profile = None if profiles is None else profiles[batch["user_ids"]]
-        rng = jax.random.key(_EVALUATION_SEED)
-        found = self._interests({"network": encoded["network"]}, items, histories, profile, rng)
+        found = self._interests(encoded, items, histories, profile, jax.random.key(_EVALUATION_SEED))
         return Insight(found.vectors, found.coupling, found.item_gates, found.field_gates, histories)
 
     def field_names(self, ctx: Context) -> tuple[str, ...]:
@@ -173,6 +174,25 @@ class UiM:
     def item_vectors(self, encoded: Encoded) -> ItemVectors:
         """[I, D], no bias."""
         return ItemVectors(encoded["items"], jnp.zeros(self.num_items))
+
+    def shared_encode(self, params: Params, ctx: Context) -> Encoded:
+        """Parameters, and what MCLN computes of the whole catalogue, by feature, and all items' vectors by row."""
+        catalogue = read_catalogue(params["items"], self.config, ctx)
+        items = item_vectors(params["items"], self.config, self.num_items, ctx, None, catalogue)
+        return {"params": params, "catalogue": catalogue, "items": items}
+
+    def shared_user_vectors(self, encoded: Encoded, ctx: Context, batch: Batch) -> jax.Array:
+        """user_vectors of the batch's histories and profiles alone, the table looked up where its rows are."""
+        params, histories = encoded["params"], self._histories(ctx.histories, batch)
+        places = jnp.maximum(histories - 1, 0).reshape(-1)
+        items = item_vectors(params["items"], self.config, self.num_items, ctx, places, encoded["catalogue"])
+        profile = self._profile(params, ctx, batch["user_ids"])
+        rng = jax.random.key(_EVALUATION_SEED)
+        return self._interests(params, items.reshape(*histories.shape, -1), histories, profile, rng).vectors
+
+    def shared_item_vectors(self, encoded: Encoded) -> ItemVectors:
+        """All items' vectors where their rows are, no bias."""
+        return ItemVectors(encoded["items"], jnp.zeros(len(encoded["items"])))
 
 
 def _of_users(ctx: Context, user_ids: jax.Array) -> tuple[Any, Any, Any]:

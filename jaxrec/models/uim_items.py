@@ -61,13 +61,17 @@ class FusedItems(nn.Module):
     init_std: float
 
     @nn.compact
-    def __call__(self, item_ids: jax.Array, features: Columns, masks: Columns, mesh: Mesh | None = None) -> jax.Array:
-        """[R, d] of item_ids [R] int32, features [R, W] and masks [R] bool by modality."""
+    def __call__(
+        self, item_ids: jax.Array | None, features: Columns, masks: Columns, mesh: Mesh | None = None
+    ) -> jax.Array:
+        """[R, d] of item_ids [R] int32, features [R, W] and masks [R] bool by modality; item_ids None: every row."""
         init = nn.initializers.normal(self.init_std)
         table = table_parameter(self, "embedding", init, (self.num_items, self.dim))
-        total = nn.Dense(self.dim, name="id")(batch_rows(table, item_ids, mesh))
+        total = nn.Dense(self.dim, name="id")(table if item_ids is None else batch_rows(table, item_ids, mesh))
         for name in sorted(features):
             known = jnp.where(masks[name][:, None], features[name], 0.0)
+            if item_ids is None:
+                known = jnp.pad(known, ((0, len(table) - len(known)), (0, 0)))
             unit = known * jax.lax.rsqrt((known * known).sum(-1, keepdims=True) + _EPSILON)
             total += nn.Dense(self.dim, use_bias=False, name=name)(unit)
         return total
@@ -97,16 +101,16 @@ def read_catalogue(params: Any, config: UiMConfig, ctx: Context) -> Any:
 def item_vectors(
     params: Any, config: UiMConfig, num_items: int, ctx: Context, item_ids: jax.Array | None, catalogue: Any
 ) -> jax.Array:
-    """Vectors [R, d] of item_ids [R] int32, or of all items; catalogue as from `read_catalogue`.
+    """Vectors [R, d] of item_ids [R] int32, or of all items where their rows are; catalogue as from `read_catalogue`.
 
-    Of a catalogue with fewer items than rows each item's vector is computed once, and the rows are gathered.
+    Of a catalogue with fewer items than rows each item's vector is computed once, and the rows are gathered. All items
+    may come with rows behind the last one, which mean nothing (jaxrec.nn.partition_rules.pad_rows).
     """
     if item_ids is not None and num_items <= len(item_ids):
         return item_vectors(params, config, num_items, ctx, None, catalogue)[item_ids]
     if config.backbone == "joint":
         return mcln_network.item_vectors(params, config.mcln, of_mcln(config, ctx), item_ids, catalogue)
-    ids = jnp.arange(num_items, dtype=jnp.int32) if item_ids is None else item_ids
-    return _module(config, num_items).apply({"params": params}, *_columns(config, ids, ctx))  # type: ignore[return-value]
+    return _module(config, num_items).apply({"params": params}, *_columns(config, item_ids, ctx))  # type: ignore[return-value]
 
 
 def _module(config: UiMConfig, num_items: int) -> nn.Module:
@@ -115,12 +119,13 @@ def _module(config: UiMConfig, num_items: int) -> nn.Module:
     return FusedItems(config.dim, num_items, config.init_std)
 
 
-def _columns(config: UiMConfig, item_ids: jax.Array, ctx: Context) -> tuple[Any, ...]:
-    """What the module reads of the given items."""
+def _columns(config: UiMConfig, item_ids: jax.Array | None, ctx: Context) -> tuple[Any, ...]:
+    """What the module reads of the given items, or of all."""
+    here = slice(None) if item_ids is None else item_ids
     if config.backbone == "frozen":
         assert ctx.item_features is not None
         assert ctx.item_feature_masks is not None
-        return ctx.item_features[GIVEN][item_ids], ctx.item_feature_masks[GIVEN][item_ids]
+        return ctx.item_features[GIVEN][here], ctx.item_feature_masks[GIVEN][here]
     kept = without_given(ctx)
     columns = kept.item_features or {}, kept.item_feature_masks or {}
-    return item_ids, *({name: rows[item_ids] for name, rows in held.items()} for held in columns), ctx.mesh
+    return item_ids, *({name: rows[here] for name, rows in held.items()} for held in columns), ctx.mesh

@@ -174,7 +174,8 @@ def test_what_a_model_holds_to_score_makes_its_blocks_smaller(rng, ctx):
     params = random_params(rng, dataset, 3)
     ranking = FullRanking(dataset, "test", EvalConfig(memory_budget_mb=1))
     ranking.evaluate(GivenScores(), params, ctx)
-    ((floats, (host, _)),) = ranking._blocks.items()
+    (((floats, shared), (host, _)),) = ranking._blocks.items()
+    assert not shared
     assert floats == 90 * (3 + 3)
     assert host.mask.shape[1] == 2**20 // (4 * floats)
 
