@@ -69,6 +69,7 @@ def test_no_flags_change_nothing():
         (["--data.split", "rato"], ["--data.split", "'rato'", "one of given, ratio, leave_one_out, global_temporal"]),
         (["--data.ratio", "8", "1"], ["--data.ratio", "'8 1'", "3 numbers"]),
         (["--data.filter.min-rating", "good"], ["--data.filter.min-rating", "'good'", "a number or None"]),
+        (["--eval.protocols", "full,sampled99"], ["'full,sampled99'", "some of full, sampled99, retrieved, separated"]),
         (["--data.pool", "True"], ["--data.pool", "'True'", "takes no value", "--data.no-pool"]),
         (["--seed", "1", "--data.no-pool", "1"], ["--data.no-pool", "takes no value"]),
     ],
