@@ -174,7 +174,7 @@ class _Share:
             powers = jnp.exp(self.scores(self.hidden, begin, size) - log_partitions[:, None])
             slopes = _slopes(powers, self.weights, places - begin, self.weights)
             items = jax.lax.dynamic_slice_in_dim(self.table, begin, size)
-            by_items = _by_items(slopes, self.hidden).T.astype(by_table.dtype)
+            by_items = _kept_apart(_by_items(slopes, self.hidden)).T.astype(by_table.dtype)
             by_table = jax.lax.dynamic_update_slice_in_dim(by_table, by_items, begin, 0)
             if by_bias is not None:
                 by_bias = jax.lax.dynamic_update_slice_in_dim(by_bias, slopes.sum(0), begin, 0)
@@ -240,6 +240,11 @@ def _by_rows(slopes: jax.Array, items: jax.Array) -> jax.Array:
 def _by_items(slopes: jax.Array, rows: jax.Array) -> jax.Array:
     # [D, C]: the product that has the scores on its right is twice as fast on a CPU as the one that transposes them.
     return jnp.einsum("nd,nc->dc", rows, slopes.astype(rows.dtype), preferred_element_type=jnp.float32)
+
+
+def _kept_apart(product: jax.Array) -> jax.Array:
+    """The product as it was asked for: XLA makes product and transpose one, which on a CPU is the slow one again."""
+    return jax.lax.optimization_barrier(product) if jax.default_backend() == "cpu" else product
 
 
 def _zeros(array: jax.Array | None) -> jax.Array | None:

@@ -18,7 +18,15 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxrec.nn.batched_products import folded_multiply
 from jaxrec.nn.graph import Graph
 from jaxrec.nn.propagation_backends import Halves, multiply
-from jaxrec.nn.propagation_rows import NodeRows, add_rows, node_rows, product_rows, take_rows
+from jaxrec.nn.propagation_rows import (
+    NodeRows,
+    add_rows,
+    node_rows,
+    product_from_rows,
+    product_rows,
+    take_rows,
+    zero_nodes,
+)
 
 Combine = Literal["mean", "sum", "mean_no_ego"]
 
@@ -180,19 +188,15 @@ def _propagate_rows_forward(nodes, rows, graph, num_layers, mesh):
 
 def _propagate_rows_backward(num_layers, mesh, residuals, cotangent):
     def backward(rows, graph, cotangent):
-        def scattered(nodes, layer):
-            if graph.transpose_scale is None:
-                return add_rows(nodes, rows, cotangent[layer])
-            inverse = _rescale(ones, graph, inverse=True)
-            return add_rows(nodes, rows, cotangent[layer] * take_rows(inverse, rows))
-
-        dim = cotangent.shape[-1]
-        ones = jnp.ones((graph.num_users, 1), cotangent.dtype), jnp.ones((graph.num_items, 1), cotangent.dtype)
-        nodes = jax.tree.map(lambda one: jnp.zeros((one.shape[0], dim), one.dtype), ones)
-        nodes = scattered(nodes, num_layers)
-        for layer in range(num_layers - 1, -1, -1):  # Horner: x <- G_k + A^T x
-            nodes = scattered(folded_multiply(graph, nodes), layer)
-        return _rescale(nodes, graph)
+        if graph.transpose_scale is not None:
+            ones = jnp.ones((graph.num_users, 1), cotangent.dtype), jnp.ones((graph.num_items, 1), cotangent.dtype)
+            cotangent = cotangent * take_rows(_rescale(ones, graph, inverse=True), rows)[None]
+        if num_layers == 0:
+            return _rescale(add_rows(zero_nodes(graph, cotangent), rows, cotangent[0]), graph)
+        nodes = product_from_rows(graph, rows, cotangent[num_layers])
+        for layer in range(num_layers - 1, 0, -1):  # Horner: x <- G_k + A^T x
+            nodes = folded_multiply(graph, add_rows(nodes, rows, cotangent[layer]))
+        return _rescale(add_rows(nodes, rows, cotangent[0]), graph)
 
     specs = (_WHOLE, _WHOLE, _LAYER_FEATURES)
     return _over_features(backward, mesh, specs, _FEATURES)(*residuals, cotangent), None, None

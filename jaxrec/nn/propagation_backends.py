@@ -35,13 +35,16 @@ def _bcsr(graph: Graph, nodes: Halves) -> Halves:
     )
 
 
-def csr_product(values, columns, indptr, num_rows: int, table: jax.Array) -> jax.Array:
-    """Rows by values, columns [E], indptr [num_rows+1], times table [S, D]; what lies past the last row is unread."""
+def csr_product(values, columns, indptr, num_rows: int, table: jax.Array, ordered: bool = True) -> jax.Array:
+    """Rows by values, columns [E], indptr [num_rows+1], times table [S, D]; what lies past the last row is unread.
+
+    ordered: the columns of a row ascend, each once.
+    """
     matrix = sparse.BCSR(
         (jnp.asarray(values), jnp.asarray(columns), jnp.asarray(indptr)),
         shape=(num_rows, table.shape[0]),
-        indices_sorted=True,
-        unique_indices=True,
+        indices_sorted=ordered,
+        unique_indices=ordered,
     )
     return matrix @ table
 

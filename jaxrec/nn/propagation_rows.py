@@ -1,8 +1,11 @@
-"""A batch's rows of users and items that stand apart: taking them, adding to them, and the last layer at them alone.
+"""A batch's rows of users and items that stand apart: taking them, adding to them, and products from and to them alone.
 
 A training step reads the last layer at a few thousand of its nodes, which touch a sixth or so of the edges. The
 sub-matrix of these rows is cut out in the compiled step under a static bound on its edges. Where a batch touches more,
 the whole product is taken instead: the bound decides about speed, never about a value.
+
+Backward the last layer's gradient is zero but at these nodes. Its product reads them from a table of a few thousand
+rows that stays in the cache, all others as the one row of zeros behind it.
 """
 
 from __future__ import annotations
@@ -52,11 +55,15 @@ def take_rows(nodes: Halves, rows: NodeRows) -> jax.Array:
 
 def add_rows(nodes: Halves, rows: NodeRows, updates: jax.Array) -> Halves:
     """Users and items with updates [R, D] added."""
-    of_users, of_items = updates, updates
-    if rows.is_user is None:
-        of_users, of_items = updates[: rows.users.shape[0]], updates[rows.users.shape[0] :]
-    users, items = nodes
+    (users, items), (of_users, of_items) = nodes, _updates_of(rows, updates)
     return users.at[rows.users].add(of_users, mode="drop"), items.at[rows.items].add(of_items, mode="drop")
+
+
+def _updates_of(rows: NodeRows, updates: jax.Array) -> Halves:
+    """Those of users and of items; all in both where they are mixed."""
+    if rows.is_user is not None:
+        return updates, updates
+    return updates[: rows.users.shape[0]], updates[rows.users.shape[0] :]
 
 
 def product_rows(graph: Graph, nodes: Halves, rows: NodeRows) -> jax.Array:
@@ -65,6 +72,46 @@ def product_rows(graph: Graph, nodes: Halves, rows: NodeRows) -> jax.Array:
     if graph.backend != "bcsr" or (rows.users.shape[0] + rows.items.shape[0]) * 4 > graph.num_nodes:
         return take_rows(folded_multiply(graph, nodes), rows)
     return _restricted_product(graph, nodes, rows)
+
+
+def product_from_rows(graph: Graph, rows: NodeRows, updates: jax.Array) -> Halves:
+    """A x for x that is zero but for updates [R, D] at the rows, summed where a row repeats."""
+    if graph.backend != "bcsr" or (rows.users.shape[0] + rows.items.shape[0]) * 4 > graph.num_nodes:
+        return folded_multiply(graph, add_rows(zero_nodes(graph, updates), rows, updates))
+    return _product_from_rows(graph, rows, updates)
+
+
+def zero_nodes(graph: Graph, like: jax.Array) -> Halves:
+    """Users [U, D] and items [I, D] of zeros, as wide as [..., D]."""
+    dim = like.shape[-1]
+    return jnp.zeros((graph.num_users, dim), like.dtype), jnp.zeros((graph.num_items, dim), like.dtype)
+
+
+@one_by_one  # each member of a batch has rows of its own
+def _product_from_rows(graph: Graph, rows: NodeRows, updates: jax.Array) -> Halves:
+    of_users, of_items = _updates_of(rows, updates)
+    user_slot, user_table = _slots(rows.users, graph.num_users, of_users)
+    item_slot, item_table = _slots(rows.items, graph.num_items, of_items)
+    columns = item_slot[jnp.asarray(graph.user_items)], user_slot[jnp.asarray(graph.item_users)]
+    product = (
+        csr_product(graph.user_values, columns[0], graph.user_indptr, graph.num_users, item_table, ordered=False),
+        csr_product(graph.item_values, columns[1], graph.item_indptr, graph.num_items, user_table, ordered=False),
+    )
+    if graph.loop_values is None:
+        return product
+    loops = jnp.asarray(graph.loop_values)[:, None]
+    kept = take_rows((loops[: graph.num_users], loops[graph.num_users :]), rows)
+    return add_rows(product, rows, kept * updates)
+
+
+def _slots(ids: jax.Array, num_nodes: int, updates: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A table [R + 1, D] of what is added to each of the ids [R], zeros last, and every node's row of it.
+
+    A node that repeats has one row, whichever. An id behind the last node has one that no node reads.
+    """
+    count = ids.shape[0]
+    places = jnp.full(num_nodes + 1, count, jnp.int32).at[ids].set(jnp.arange(count, dtype=jnp.int32))
+    return places[:num_nodes], jnp.zeros((count + 1, updates.shape[1]), updates.dtype).at[places[ids]].add(updates)
 
 
 @one_by_one  # each member of a batch touches edges of its own, and a condition on a batch would take both branches

@@ -121,7 +121,7 @@ def test_new_tokens_have_rows_of_their_own(model, tmp_path):
         read_rows(tmp_path, wider, 8)
 
 
-@pytest.mark.parametrize("weights", ["plain", "int8"])
+@pytest.mark.parametrize("weights", ["plain", pytest.param("int8", marks=pytest.mark.slow)])
 def test_a_mesh_trains_what_one_device_trains(model, weights):
     config, params = model
     lora = dataclasses.replace(LORA, dropout=0.1, targets=TARGETS)

@@ -143,13 +143,13 @@ def test_with_more_draws_the_gradient_becomes_that_of_all_items(popular):
 
     full = gradient(lambda changed: loss(ItemLossConfig(), changed))
     errors = []
-    for num_draws in (16, 256, 4096):
+    for num_draws in (16, 128, 1024):
         of_keys = jax.vmap(lambda key, n=num_draws: gradient(lambda changed: sampled(changed, key, n, counts)))
         found = jax.jit(of_keys)(jax.random.split(jax.random.key(0), 8))
         differences = jax.tree.map(lambda a, b: jnp.sum((a - b[None]) ** 2), found, full)
         errors.append(float(sum(differences) / sum(8 * jnp.sum(leaf**2) for leaf in full)))
     assert errors[0] > 4 * errors[1] > 16 * errors[2]
-    assert errors[2] < 5e-3
+    assert errors[2] < 2e-2
 
 
 def test_the_target_among_the_draws_is_no_negative():

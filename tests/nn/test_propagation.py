@@ -12,6 +12,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxrec.bench.collectives import collective_bytes
 from jaxrec.nn.graph import build_graph, edge_dropout
 from jaxrec.nn.propagation import propagate, propagate_rows
+from jaxrec.nn.propagation_rows import node_rows, product_from_rows
 
 NUM_USERS, NUM_ITEMS, DIM = 60, 45, 16
 BACKENDS = ["bcsr", "ell", "jraph"]
@@ -176,6 +177,22 @@ def test_rows_beyond_the_edge_bound_take_the_whole_product(busy):
     close(jax.jit(functools.partial(propagate_rows, num_layers=2))(nodes, graph, rows), expected, 1e-6)
     touched = sum(int(np.diff(graph.user_indptr)[row]) for row in set(rows.tolist()) if row < 100)
     assert (touched > graph.num_edges * 3 // 8) == busy
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(("exponents", "dropout"), CASES)
+def test_a_product_from_few_rows_equals_dense(exponents, dropout, apart):
+    graph = make_graph("bcsr", exponents, dropout, self_loops=not dropout)
+    adjacency = dense_with_loops(exponents) if not dropout else dense(graph)
+    users, items = jnp.array([0, 3, 59, 3, 7]), jnp.array([44, 2, 2, 0, 2, 11])  # repeats, and nodes without an edge
+    nodes = jnp.concatenate([users, items + NUM_USERS])[:: 1 if apart else -1]
+    rows = node_rows((users, items) if apart else nodes, graph)
+    updates = jax.random.normal(jax.random.key(2), (11, DIM))
+    whole = jnp.zeros((NUM_USERS + NUM_ITEMS, DIM)).at[nodes].add(updates)
+    found = product_from_rows(graph, rows, updates)
+    close(jnp.concatenate(found), adjacency @ whole)
+    seeds = jax.vmap(lambda updates: product_from_rows(graph, rows, updates))(jnp.stack([updates, 2 * updates]))
+    jax.tree.map(lambda several, one: close(several, jnp.stack([one, 2 * one])), seeds, found)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
