@@ -5,7 +5,7 @@ here. Another split and another protocol than those of uim_ml1m_small: the two t
 Data, settings: those of configs/*_ml1m_small.py, but leave-one-out.
 Command: python -m jaxrec.study configs/studies/uim_ml1m_small_sampled.py --data ml-1m=DIR
 Hardware: two CPU cores.
-Wall time: 12 runs, up to 12 min each on two quiet cores.
+Wall time: 12 runs, up to 7 min each on two cores; two at once, up to 10.
 Result: docs/results/uim.md
 """
 
