@@ -1,9 +1,9 @@
 """The softmax over all items as a loss, without ever holding the scores of a whole large catalogue.
 
 The scores of some rows for some items exist at a time. Where these are enough rows of a whole catalogue, rows are taken
-in blocks and the gradient is computed on the way forward, in three products. Otherwise items are taken in chunks: a
-running log-sum-exp forward and each chunk's scores once more backward, four products. A chunk's gradient is written in
-its place. The same functions run on every device of a mesh, over its share of the items.
+in blocks and the gradient is computed on the way forward, in three products. Otherwise items are taken in chunks
+(jaxrec.nn.item_chunks), four products, and a chunk's gradient is written in its place. The same functions run on every
+device of a mesh, over its share of the items.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from jaxrec.nn.score_chunks import items_at_once, over_chunks, rows_at_once, scores_at_once
+from jaxrec.nn.item_chunks import LOWEST, score_gradients, score_sums
+from jaxrec.nn.score_chunks import over_chunks, rows_at_once, scores_at_once
 from jaxrec.nn.sharding import Axes, by_batch, sum_over_rows
 
 _WHOLE, _BY_ITEMS, _BY_ROWS = "whole", "by items", "by rows"
-LOWEST = -1e30
-"""A finite start for maxima, so that items that score -inf add nothing."""
 
 
 def item_softmax_loss(
@@ -148,41 +147,17 @@ class _Share:
         return scores + jax.lax.dynamic_slice_in_dim(self.bias, begin, size).astype(jnp.float32)[None, :]
 
     def loss(self, most: int) -> tuple[jax.Array, jax.Array]:
-        """The loss, and [N] log of the sum over all items of exp(score), by chunks with a running maximum."""
-        places, num_rows = self.places(), len(self.hidden)
-
-        def add(carry: Any, begin: Any, size: int) -> Any:
-            highest, total, own = carry
-            scores = self.scores(self.hidden, begin, size)
-            new = jnp.maximum(highest, scores.max(1))
-            total = total * jnp.exp(highest - new) + jnp.exp(scores - new[:, None]).sum(1)
-            return new, total, own + _picked(scores, places - begin)
-
-        start = jnp.full(num_rows, LOWEST), jnp.zeros(num_rows), jnp.zeros(num_rows)
-        size = items_at_once(num_rows, len(self.table), most)
-        highest, total, own = over_chunks(add, start, len(self.table), size)
-        of_all = jax.lax.pmax(highest, self.axes) if self.axes else highest
-        total, own = sum_over_rows((total * jnp.exp(highest - of_all), own), self.axes)
+        """The loss, and [N] log of the sum over all items of exp(score), by chunks of items."""
+        level, total, own = score_sums(self.hidden, self.table, self.bias, self.places(), most)
+        of_all = jax.lax.pmax(level, self.axes) if self.axes else level
+        total, own = sum_over_rows((total * jnp.exp(level - of_all), own), self.axes)
         return _weighted(of_all, total, own, self.weights), jnp.log(total) + of_all
 
     def gradients(self, log_partitions: jax.Array, most: int) -> tuple[jax.Array, jax.Array, jax.Array | None]:
         """Gradients of hidden, table and bias."""
-        places = self.places()
-
-        def add(carry: Any, begin: Any, size: int) -> Any:
-            by_hidden, by_table, by_bias = carry
-            powers = jnp.exp(self.scores(self.hidden, begin, size) - log_partitions[:, None])
-            slopes = _slopes(powers, self.weights, places - begin, self.weights)
-            items = jax.lax.dynamic_slice_in_dim(self.table, begin, size)
-            by_items = _kept_apart(_by_items(slopes, self.hidden)).T.astype(by_table.dtype)
-            by_table = jax.lax.dynamic_update_slice_in_dim(by_table, by_items, begin, 0)
-            if by_bias is not None:
-                by_bias = jax.lax.dynamic_update_slice_in_dim(by_bias, slopes.sum(0), begin, 0)
-            return by_hidden + _by_rows(slopes, items), by_table, by_bias
-
-        start = jnp.zeros(self.hidden.shape, jnp.float32), jnp.zeros_like(self.table), _zeros(self.bias)
-        size = items_at_once(len(self.hidden), len(self.table), most)
-        by_hidden, by_table, by_bias = over_chunks(add, start, len(self.table), size)
+        by_hidden, by_table, by_bias = score_gradients(
+            self.hidden, self.table, self.bias, self.places(), self.weights, log_partitions, most
+        )
         by_hidden = self.of_all_items(by_hidden)
         return by_hidden.astype(self.hidden.dtype), by_table, _like(by_bias, self.bias)
 
@@ -240,11 +215,6 @@ def _by_rows(slopes: jax.Array, items: jax.Array) -> jax.Array:
 def _by_items(slopes: jax.Array, rows: jax.Array) -> jax.Array:
     # [D, C]: the product that has the scores on its right is twice as fast on a CPU as the one that transposes them.
     return jnp.einsum("nd,nc->dc", rows, slopes.astype(rows.dtype), preferred_element_type=jnp.float32)
-
-
-def _kept_apart(product: jax.Array) -> jax.Array:
-    """The product as it was asked for: XLA makes product and transpose one, which on a CPU is the slow one again."""
-    return jax.lax.optimization_barrier(product) if jax.default_backend() == "cpu" else product
 
 
 def _zeros(array: jax.Array | None) -> jax.Array | None:

@@ -9,6 +9,8 @@ import jax
 
 CPU_SCORES, SCORES = 2**22, 2**26
 """How many scores exist at a time unless the caller says: what a CPU's cache holds, and 256 MiB elsewhere."""
+CPU_CHUNK = 2**20
+"""How many scores of a chunk of items a CPU takes at most: they are read again by three passes, from a nearer cache."""
 MIN_ROWS = 128
 """With fewer rows at a time, adding up the gradient of the whole table costs more than scores computed twice."""
 
@@ -30,6 +32,7 @@ def rows_at_once(num_rows: int, num_items: int, most: int) -> int:
 
 def items_at_once(num_rows: int, num_items: int, most: int) -> int:
     """Items of a chunk. Rows of scores a multiple of 2 KiB apart would fall on the same lines of the cache."""
+    most = min(most, CPU_CHUNK) if jax.default_backend() == "cpu" else most
     size = even_size(num_items, min(num_items, max(most // num_rows, 1)))
     return size if size % 512 else min(size + 16, num_items)
 

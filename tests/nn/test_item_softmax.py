@@ -130,6 +130,21 @@ def test_huge_scores_neither_overflow_nor_vanish(chunk):
     assert_equal(found, value_and_gradients(plain, learned, given))
 
 
+@pytest.mark.parametrize("jump", [30.0, 100.0])
+@pytest.mark.parametrize("masked", [0, 8])
+def test_scores_may_rise_from_chunk_to_chunk(jump, masked):
+    """By more than a running sum of exponentials can hold, too, and after items that are not there at all."""
+    (hidden, table, _), given = case()
+    bias = jump * (jnp.arange(len(table)) // 4).astype(jnp.float32)
+    bias = jnp.where(jnp.arange(len(table)) < masked, -jnp.inf, bias)
+    learned, (targets, mask) = (hidden, table, bias), given
+    given = jnp.maximum(targets, masked), mask
+    found = value_and_gradients(functools.partial(ours, chunk=4), learned, given)
+    expected = value_and_gradients(plain, learned, given)
+    assert_equal(jax.tree.map(jnp.nan_to_num, found), jax.tree.map(jnp.nan_to_num, expected))
+    assert jnp.isfinite(found[0])
+
+
 def test_items_that_score_minus_infinity_are_not_there():
     (hidden, table, bias), (targets, mask) = case()
     targets = jnp.minimum(targets, 9)
