@@ -78,7 +78,7 @@ class CandidateRanking:
             shares = shares_of(model, params, ctx, self._mesh, self.config.memory_budget_mb)
             ranker = self._ranker(model) if shares is None else self._share_ranker(shares)
             ranks = jax.jit(ranker, out_shardings=NamedSharding(self._mesh, P()))
-            whole = None if shares else jax.jit(functools.partial(encode, model))
+            whole = None if shares is not None else jax.jit(functools.partial(encode, model))
             self._compiled[id(model)] = model, whole, ranks
         _, whole, rank = self._compiled[id(model)]
         if whole is None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from jaxrec.eval.scoring import DirectScorer, Scorer, SharedScorer, VectorScorer, encode
 from jaxrec.models.base import Context, Encoded, ItemVectors, Params
-from jaxrec.nn.sharding import Axes, by_batch, everywhere, sum_over_rows
+from jaxrec.nn.sharding import Axes, by_batch, everywhere, rows_apart, sum_over_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,12 +74,9 @@ class SharesOf:
         """Vectors [I, D] and bias [I], equally many on each device; -inf behind num_items, where that is given."""
         model = self.model
         items = model.shared_item_vectors(encoded) if isinstance(model, SharedScorer) else model.item_vectors(encoded)
-        missing = -len(items.bias) % self.mesh.size
-        vectors, bias = jnp.pad(items.vectors, ((0, missing), (0, 0))), jnp.pad(items.bias, (0, missing))
-        if num_items is not None:
-            bias = jnp.where(jnp.arange(len(bias)) < num_items, bias, -jnp.inf)
-        rows = NamedSharding(self.mesh, PartitionSpec(self.share.axes))
-        return jax.lax.with_sharding_constraint(ItemVectors(vectors, bias), rows)
+        bias = rows_apart(items.bias, self.mesh)
+        real = jnp.arange(len(bias)) < (len(items.bias) if num_items is None else num_items)
+        return ItemVectors(rows_apart(items.vectors, self.mesh), jnp.where(real, bias, -jnp.inf))
 
     def floats_per_user(self, params: Params, ctx: Context, num_items: int) -> int:
         """About how many float32 numbers the ranking of one user holds at a time, on all devices together."""

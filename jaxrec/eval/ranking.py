@@ -51,6 +51,7 @@ class _Compiled:
 
     def __init__(self, model: Scorer, shares: SharesOf | None) -> None:
         self.model, self.shares = model, shares
+        self.floats: int | None = None
         self.encode = jax.jit(functools.partial(encode, model))
         self.rank: dict[bool, Callable[..., tuple[jax.Array, ...]]] = {}
 
@@ -66,7 +67,8 @@ class FullRanking:
     """Ranks the targets of one part among all items that the user has not seen.
 
     Users without a target are left out and counted. Items are encoded once an evaluation; users pass in blocks of
-    one size, spread over all devices of the mesh, in one compiled call that is kept for the next evaluation.
+    one size, in one compiled call that is kept for the next evaluation. The blocks are spread over all devices of the
+    mesh, or, where the vectors are too many for each (`item_share`), the items are.
     Without lists, ranks are counted and nothing is sorted (`rank_count`); with lists, the exact best
     max(save_topk, k) items of every user are given too. Both read the same float32 scores.
 
@@ -141,7 +143,9 @@ class FullRanking:
         self, compiled: _Compiled, shares: SharesOf, params: Params, ctx: Context, lists: bool
     ) -> tuple[UserBlocks, tuple[jax.Array, ...]]:
         """Every device ranks all users among its own items, and has no others' vectors."""
-        host_blocks, blocks = self._blocks_for(shares.floats_per_user(params, ctx, self.users.num_items), shared=True)
+        if compiled.floats is None:
+            compiled.floats = shares.floats_per_user(params, ctx, self.users.num_items)
+        host_blocks, blocks = self._blocks_for(compiled.floats, shared=True)
         if lists not in compiled.rank:
             replicated = NamedSharding(self._mesh, P())
             compiled.rank[lists] = jax.jit(self._share_ranker(shares, lists), out_shardings=replicated)

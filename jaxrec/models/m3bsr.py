@@ -191,7 +191,7 @@ class M3BSR:
     def shared_user_vectors(self, encoded: Encoded, ctx: Context, batch: Batch) -> jax.Array:
         """user_vectors out of the tokens of the batch's histories, tables looked up where their rows are."""
         histories = self._histories(ctx.histories, batch)
-        tokens = history_tokens(self._items, encoded["items"], ctx, histories)
+        tokens = history_tokens(self._items, encoded["items"], ctx, histories, whole_catalogue=False)
         interests = self._apply(encoded, tokens, batch["user_ids"], histories, train=False, mesh=ctx.mesh)
         return interests.users[:, None, :]
 

@@ -88,13 +88,15 @@ def item_tokens(module: ItemTokens, params: Any, ctx: Context, item_ids: jax.Arr
     return module.apply({"params": params}, ids, *columns, ctx.mesh)  # type: ignore[return-value]
 
 
-def history_tokens(module: ItemTokens, params: Any, ctx: Context, histories: jax.Array) -> Tokens:
+def history_tokens(
+    module: ItemTokens, params: Any, ctx: Context, histories: jax.Array, whole_catalogue: bool = True
+) -> Tokens:
     """Tokens of histories [B, N, L] int32 (item id + 1, 0 where there is nothing): modality -> [B, N, L, w].
 
-    A catalogue that is smaller than the histories is computed once and then gathered from.
+    A catalogue that is smaller than the histories is computed once and then gathered from, where it may be whole.
     """
     places = jnp.maximum(histories - 1, 0)
-    if module.num_items > places.size:
+    if not whole_catalogue or module.num_items > places.size:
         return item_tokens(module, params, ctx, places)
     return {name: rows[places] for name, rows in item_tokens(module, params, ctx).items()}
 

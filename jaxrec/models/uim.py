@@ -26,6 +26,8 @@ from jaxrec.nn.capsules import routing_logits
 from jaxrec.nn.in_batch_softmax import in_batch_softmax
 from jaxrec.nn.losses import squared_norm
 from jaxrec.nn.partition_rules import pad_rows
+from jaxrec.nn.sharded_embedding import batch_rows
+from jaxrec.nn.sharding import rows_apart
 
 __all__ = ["Insight", "UiM", "UiMConfig"]
 
@@ -176,19 +178,17 @@ class UiM:
         return ItemVectors(encoded["items"], jnp.zeros(self.num_items))
 
     def shared_encode(self, params: Params, ctx: Context) -> Encoded:
-        """Parameters, and what MCLN computes of the whole catalogue, by feature, and all items' vectors by row."""
+        """Parameters, and the vectors of all items by row, equally many on each device."""
         catalogue = read_catalogue(params["items"], self.config, ctx)
         items = item_vectors(params["items"], self.config, self.num_items, ctx, None, catalogue)
-        return {"params": params, "catalogue": catalogue, "items": items}
+        return {"params": params, "items": rows_apart(items, ctx.mesh)}
 
     def shared_user_vectors(self, encoded: Encoded, ctx: Context, batch: Batch) -> jax.Array:
-        """user_vectors of the batch's histories and profiles alone, the table looked up where its rows are."""
+        """user_vectors of the batch's histories and profiles, the items looked up where their vectors are."""
         params, histories = encoded["params"], self._histories(ctx.histories, batch)
-        places = jnp.maximum(histories - 1, 0).reshape(-1)
-        items = item_vectors(params["items"], self.config, self.num_items, ctx, places, encoded["catalogue"])
+        items = batch_rows(encoded["items"], jnp.maximum(histories - 1, 0), ctx.mesh)
         profile = self._profile(params, ctx, batch["user_ids"])
-        rng = jax.random.key(_EVALUATION_SEED)
-        return self._interests(params, items.reshape(*histories.shape, -1), histories, profile, rng).vectors
+        return self._interests(params, items, histories, profile, jax.random.key(_EVALUATION_SEED)).vectors
 
     def shared_item_vectors(self, encoded: Encoded) -> ItemVectors:
         """All items' vectors where their rows are, no bias."""

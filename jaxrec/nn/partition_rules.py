@@ -46,8 +46,9 @@ NODES_OR_VOCABULARY: PartitionRules = (("(^|/)nodes/embedding$", ALL_FEATURES), 
 def pad_rows(params: Any, rules: PartitionRules, mesh: Mesh | None) -> Any:
     """The parameters with rows of zeros behind the last of each table by row, so that its devices have equally many.
 
-    Nothing reads these rows, and no gradient reaches them. On one device nothing is added. A checkpoint of one number
-    of devices is one of another (jaxrec.train.checkpoint): the rows behind the last are cut off, or added.
+    They are no items: what is computed of them is not used, and no gradient reaches them. On one device nothing is
+    added. A checkpoint of one number of devices is one of another (jaxrec.train.checkpoint): the rows behind the last
+    are cut off, or added.
     """
     if mesh is None:
         return params

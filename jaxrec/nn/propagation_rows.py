@@ -19,6 +19,10 @@ from jaxrec.nn.graph import Graph
 from jaxrec.nn.propagation_backends import Halves, csr_product, multiply
 
 _CHUNK = 8
+ROOM = 2**28
+"""Bytes that a product from the batch's rows may take of its own; two tables of nodes are free at that time, too."""
+ROOM_AN_EDGE = 9
+"""What it takes: the other end of each edge twice, and what rounds up."""
 
 
 @flax.struct.dataclass
@@ -69,16 +73,22 @@ def _updates_of(rows: NodeRows, updates: jax.Array) -> Halves:
 def product_rows(graph: Graph, nodes: Halves, rows: NodeRows) -> jax.Array:
     """(A x) at the rows, [R, D], for x given as users and items."""
 
-    if graph.backend != "bcsr" or (rows.users.shape[0] + rows.items.shape[0]) * 4 > graph.num_nodes:
-        return take_rows(folded_multiply(graph, nodes), rows)
-    return _restricted_product(graph, nodes, rows)
+    if _few(graph, rows):
+        return _restricted_product(graph, nodes, rows)
+    return take_rows(folded_multiply(graph, nodes), rows)
 
 
 def product_from_rows(graph: Graph, rows: NodeRows, updates: jax.Array) -> Halves:
     """A x for x that is zero but for updates [R, D] at the rows, summed where a row repeats."""
-    if graph.backend != "bcsr" or (rows.users.shape[0] + rows.items.shape[0]) * 4 > graph.num_nodes:
-        return folded_multiply(graph, add_rows(zero_nodes(graph, updates), rows, updates))
-    return _product_from_rows(graph, rows, updates)
+    tables = 2 * graph.num_nodes * updates.shape[-1] * updates.dtype.itemsize
+    if _few(graph, rows) and ROOM_AN_EDGE * graph.num_edges <= max(ROOM, tables):
+        return _product_from_rows(graph, rows, updates)
+    return folded_multiply(graph, add_rows(zero_nodes(graph, updates), rows, updates))
+
+
+def _few(graph: Graph, rows: NodeRows) -> bool:
+    """Whether so few rows are meant that products of them alone are worth their trouble."""
+    return graph.backend == "bcsr" and (rows.users.shape[0] + rows.items.shape[0]) * 4 <= graph.num_nodes
 
 
 def zero_nodes(graph: Graph, like: jax.Array) -> Halves:
@@ -105,7 +115,7 @@ def _product_from_rows(graph: Graph, rows: NodeRows, updates: jax.Array) -> Halv
 
 
 def _slots(ids: jax.Array, num_nodes: int, updates: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """A table [R + 1, D] of what is added to each of the ids [R], zeros last, and every node's row of it.
+    """Every node's row of a table, and that table [R + 1, D]: what is added to each of the ids [R], zeros last.
 
     A node that repeats has one row, whichever. An id behind the last node has one that no node reads.
     """

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 Axes = tuple[str, ...]
@@ -84,6 +85,13 @@ def by_row(rows: jax.Array, mesh: Mesh | None, axis: int = 0) -> jax.Array:
         return rows
     spec = PartitionSpec(*[None] * axis, tuple(mesh.axis_names))
     return jax.lax.with_sharding_constraint(rows, NamedSharding(mesh, spec))
+
+
+def rows_apart(rows: jax.Array, mesh: Mesh | None) -> jax.Array:
+    """Rows [N, ...] over all devices of the mesh, with zeros behind the last, as few as make the shares equal."""
+    if mesh is None:
+        return rows
+    return by_row(jnp.pad(rows, [(0, -len(rows) % mesh.size), *[(0, 0)] * (rows.ndim - 1)]), mesh)
 
 
 def by_feature(rows: jax.Array, mesh: Mesh | None) -> jax.Array:

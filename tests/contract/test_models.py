@@ -19,6 +19,8 @@ from tests.models.world import NUM_ITEMS, NUM_USERS, SMALL, batch, context, mesh
 NAMES = sorted(SMALL)
 TRAINED = [name for name in NAMES if SMALL[name].trains]
 PAIRS = [name for name in TRAINED if getattr(SMALL[name], "input", "pairs") == "pairs"]
+MANY_OPERATIONS = ("lmmrec", "m3bsr", "mcln", "uim")
+"""So many that to compile each by itself takes minutes."""
 OF_VECTORS = [name for name in NAMES if not isinstance(build_model(SMALL[name], 1, 1), DirectScorer)]
 
 
@@ -132,12 +134,7 @@ def test_compiled_equals_eager_and_repeats_itself(name):
     model, ctx, params, extra = started(name)
     arguments = (params, extra, training_batch(SMALL[name]), ctx, jax.random.key(1))
     once = compiled(name)(*arguments)
-    if name not in (
-        "lmmrec",
-        "m3bsr",
-        "mcln",
-        "uim",
-    ):  # so many operations that to compile each by itself takes minutes
+    if name not in MANY_OPERATIONS:
         assert_close(once, value_and_grad(model)(*arguments))
     jax.tree.map(np.testing.assert_array_equal, once, compiled(name)(*arguments))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from jaxrec.llm.config import DecoderConfig
 from jaxrec.llm.lora import LoRAConfig
+from jaxrec.nn.propagation_rows import ROOM, ROOM_AN_EDGE
 
 Bytes = dict[str, int]
 WORD = 4
@@ -150,9 +151,12 @@ def lightgcn_temporary(users: int, items: int, dim: int, edges: int, devices: in
     """At most what a LightGCN step on CPUs holds beside its state and inputs, of a batch that is small against them.
 
     Four tables: the gradient, two layers and their sum. And the edges of the batch's rows, cut out of the last layer:
-    three eighths of all at most, twice, an end and a value each.
+    three eighths of all at most, twice, an end and a value each. The product from the batch's rows holds the other end
+    of every edge anew, twice, where it has the room. The compiler keeps both, beside two tables.
     """
-    return 4 * table_bytes(users + items, dim, devices) + 2 * 2 * WORD * (3 * edges // 8)
+    table, cut = table_bytes(users + items, dim, devices), 2 * 2 * WORD * (3 * edges // 8)
+    ends = ROOM_AN_EDGE * edges
+    return max(4 * table + cut, 2 * table + cut + ends if ends <= max(ROOM, 2 * table) else 0)
 
 
 def blocked_lightgcn_bytes(users: int, items: int, dim: int, edges: int, layers: int, data: int, model: int) -> Bytes:
