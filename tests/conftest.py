@@ -29,8 +29,11 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
 
 
-QUICKLY = ("contract", "models", "nn", "llm", "ranker", "bench", "serve")
-"""Folders whose tests compile without optimizations: compiling is most of their time, and the numbers are the same.
+QUICKLY = {
+    *("contract", "models", "nn", "llm", "ranker", "bench", "serve", "train", "eval", "inspection", "refinement"),
+    *("explanation", "test_devices", "test_sequence_runs"),
+}
+"""Folders and files whose tests compile without optimizations: compiling is most of their time, numbers are the same.
 
 Others train for long, which takes more than compiling.
 """
@@ -39,7 +42,7 @@ Others train for long, which takes more than compiling.
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """Before any fixture, so that what a module shares is compiled as its tests are."""
-    jax.config.update("jax_disable_most_optimizations", item.path.parent.name in QUICKLY)
+    jax.config.update("jax_disable_most_optimizations", bool({item.path.parent.name, item.path.stem} & QUICKLY))
 
 
 @pytest.fixture(scope="session")

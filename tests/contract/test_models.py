@@ -151,7 +151,10 @@ def test_first_parameters_follow_from_the_seed(name):
 
 
 # A filter's dozen numbers cannot follow eight triples; test_polycf_signal asks it for what it can learn.
-@pytest.mark.parametrize("name", [name for name in TRAINED if name in OF_VECTORS])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name == "m3bsr" else ()) for name in TRAINED if name in OF_VECTORS],
+)
 def test_overfits_a_tiny_batch(name):
     model, ctx = model_of(name), context()
     params, extra = init_of(name)(jax.random.key(0), ctx)
