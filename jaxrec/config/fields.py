@@ -56,7 +56,10 @@ def describe_type(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(describe_type(argument) for argument in arguments)
     if origin is tuple:
-        inner = _WORDS.get(arguments[0], ("", ""))[1] or describe_type(arguments[0]).replace("one of", "some of")
+        if get_origin(arguments[0]) is Literal:
+            inner = "some of " + ", ".join(map(str, get_args(arguments[0])))
+        else:
+            inner = _WORDS.get(arguments[0], (str(arguments[0]), str(arguments[0])))[1]
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return f"{inner}, separated by spaces"
         return f"{len(arguments)} {inner}, separated by spaces"

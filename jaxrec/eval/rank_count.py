@@ -26,9 +26,9 @@ def ranks_of_targets(
     """Ascending ranks of each row's targets among the candidates, [B, num_ranks] int32, BEYOND behind last_k.
 
     scores: [B, I] float32 of all items or of this device's share, every comparison reads this one matrix. targets and
-    masked share no item. Ties are
-    pessimistic: a target's rank is 1 + the non-targets that do not score less + its own place among the targets.
-    A target without a finite score stands behind everything, and a candidate that is NaN before everything.
+    masked share no item. Ties are pessimistic: a target's rank is 1 + the non-targets that do not score less + its own
+    place among the targets. A target without a finite score stands behind everything, and a candidate that is NaN
+    before everything.
 
     The targets are taken from the best score down and each is counted in one pass over the scores. Their ranks
     ascend, so the passes end as soon as every row is behind last_k: about as many as the best row has hits.

@@ -107,11 +107,13 @@ def _product_from_rows(graph: Graph, rows: NodeRows, updates: jax.Array) -> Halv
         csr_product(graph.user_values, columns[0], graph.user_indptr, graph.num_users, item_table, ordered=False),
         csr_product(graph.item_values, columns[1], graph.item_indptr, graph.num_items, user_table, ordered=False),
     )
-    if graph.loop_values is None:
-        return product
+    return product if graph.loop_values is None else add_rows(product, rows, _loops_at(graph, rows) * updates)
+
+
+def _loops_at(graph: Graph, rows: NodeRows) -> jax.Array:
+    """[R, 1] weight of each row's edge to itself."""
     loops = jnp.asarray(graph.loop_values)[:, None]
-    kept = take_rows((loops[: graph.num_users], loops[graph.num_users :]), rows)
-    return add_rows(product, rows, kept * updates)
+    return take_rows((loops[: graph.num_users], loops[graph.num_users :]), rows)
 
 
 def _slots(ids: jax.Array, num_nodes: int, updates: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -137,8 +139,7 @@ def _restricted_product(graph: Graph, nodes: Halves, rows: NodeRows) -> jax.Arra
     of_items = _cut_product(item_cut, graph.item_values, graph.item_users, users, bound)
     restricted = _join(of_users, of_items, rows)
     if graph.loop_values is not None:
-        loops = jnp.asarray(graph.loop_values)[:, None]
-        restricted += take_rows((loops[: graph.num_users], loops[graph.num_users :]), rows) * take_rows(nodes, rows)
+        restricted += _loops_at(graph, rows) * take_rows(nodes, rows)
     fits = jnp.maximum(user_cut.chunks[-1], item_cut.chunks[-1]) <= bound
     return jax.lax.cond(fits, lambda: restricted, whole)
 
@@ -184,5 +185,5 @@ def _cut_product(cut: _Cut, values: jax.Array, columns: jax.Array, table: jax.Ar
     cut_values = jnp.where(real, jnp.asarray(values)[edge], 0).reshape(-1)
     cut_columns = jnp.asarray(columns)[edge].reshape(-1)
     indptr = jnp.minimum(cut.chunks, bound) * _CHUNK  # a batch beyond the bound must not be read past the end
-    product = csr_product(cut_values, cut_columns, indptr, cut.start.shape[0], table)
+    product = csr_product(cut_values, cut_columns, indptr, cut.start.shape[0], table, ordered=False)
     return product[cut.found]
